@@ -1,0 +1,115 @@
+"""Every setting, read once from the environment and an optional ``.env``. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rag.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults. The field description is the README's wording."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    corpuscope_home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("corpuscope")),
+        description="Folder for the embedded database, the exported model and the logs.",
+    )
+    database_url: str = Field(
+        default="",
+        pattern=r"^$|^postgres(ql)?://",
+        description="Any Postgres 15 or later with pgvector 0.7 or later; empty means the embedded one.",
+    )
+    corpuscope_host: str = Field(default="127.0.0.1", description="Address that the app listens on.")
+    corpuscope_port: int = Field(default=8501, ge=1, le=65535, description="Port that the app listens on.")
+    corpuscope_workers: int = Field(
+        default=1, ge=0, le=32, description="Worker processes that `corpuscope` starts; 0 when they run elsewhere."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="How much the log says."
+    )
+    embedding_provider: Literal["local", "openai"] = Field(
+        default="local", description="Where text is embedded: on this machine, or by an OpenAI-compatible server."
+    )
+    embedding_model: str = Field(
+        default="all-MiniLM-L6-v2",
+        min_length=1,
+        description="Embedding model: the packaged one, a sentence-transformers name or folder, or a provider's name.",
+    )
+    embedding_precision: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="Arithmetic of the local model; `auto` takes bf16 where the processor has it."
+    )
+    embedding_base_url: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="Base URL for embeddings when it differs from OPENAI_BASE_URL.",
+    )
+    openai_base_url: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="Base URL of an OpenAI-compatible server; empty means OpenAI's own.",
+    )
+    openai_api_key: SecretStr = Field(default=SecretStr(""), description="Key for that server.")
+    chat_model: str = Field(
+        default="", description="Chat model that writes answers; empty means extractive answers without a model."
+    )
+    chat_timeout_s: float = Field(
+        default=60, gt=0, le=600, description="Seconds of silence after which a chat model is given up on."
+    )
+    max_file_mb: int = Field(default=200, ge=1, le=2000, description="Largest file that is accepted, in MB.")
+    max_unpacked_mb: int = Field(
+        default=80, ge=1, le=4000, description="Most that a packed file (DOCX, XLSX, EPUB…) may unpack to, in MB."
+    )
+    parse_timeout_s: int = Field(default=120, ge=1, le=3600, description="Most seconds that reading one file may take.")
+    parse_memory_mb: int = Field(
+        default=2048, ge=256, le=65536, description="Most memory that reading one file may take, in MB."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """True when the packaged Postgres is used."""
+        return not self.database_url
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings; raise :class:`SettingsError` naming each bad one."""
+    try:
+        settings = Settings(_env_file=env_file)
+    except ValidationError as error:
+        raise SettingsError(_explain(error), hint="README.md lists every setting.") from error
+    _refuse_unknown(env_file)
+    return settings
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{name} is not a setting of Corpuscope.")
+        else:
+            shown = "" if "KEY" in name else f" {problem['input']!r}"
+            lines.append(f"{name}{shown} can't be used: {problem['msg'].lower()}.")
+    return " ".join(lines)
+
+
+def _refuse_unknown(env_file: Path | None) -> None:
+    """A misspelt CORPUSCOPE_ name in the environment would otherwise be a silent default."""
+    import os
+
+    known = {name.upper() for name in Settings.model_fields}
+    names = set(os.environ) | set(dotenv_values(env_file) if env_file and env_file.exists() else {})
+    unknown = sorted(name for name in names if name.upper().startswith("CORPUSCOPE_") and name.upper() not in known)
+    if unknown:
+        raise SettingsError(
+            f"{', '.join(unknown)} is not a setting of Corpuscope.", hint="README.md lists every setting."
+        )
