@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from rag import uploads
 from rag.errors import InvalidInput, NotAllowed, NotFound
@@ -93,7 +93,8 @@ def _take_place_of(conn: psycopg.Connection[Any], namesake: UUID) -> UUID:
 
 def list_documents(conn: psycopg.Connection[Any], collection_id: UUID) -> list[DocumentRow]:
     """All documents of a collection, newest first; cheap enough to ask every second."""
-    with conn.cursor(row_factory=class_row(DocumentRow), binary=True) as cursor:
+    # By position: a row by keywords takes twice as long, and this is what a live view spends its time on.
+    with conn.cursor(row_factory=args_row(DocumentRow)) as cursor:
         return cursor.execute(
             _SELECT + "where d.collection_id = %s order by d.created_at desc, d.name", [collection_id]
         ).fetchall()

@@ -22,7 +22,8 @@ class Progress:
 
     ``chunks`` and ``embedded`` are of the documents that are not finished; ``embedded_total`` is of all, so it only
     grows while work goes on: feed that to a :class:`RateMeter`. ``longest_wait_s`` is of documents that no worker
-    took up yet, None when there are none.
+    took up yet, None when there are none. While ``stamp`` is the same, workers have changed nothing that a list of
+    the documents shows, so a live view may keep the list that it has.
     """
 
     stages: dict[Stage, int]
@@ -32,6 +33,7 @@ class Progress:
     embedded_total: int
     waiting: int
     longest_wait_s: float | None
+    stamp: str
     worker: WorkerStatus
     at: datetime
 
@@ -55,6 +57,7 @@ class _Counts:
     embedded_total: int
     waiting: int
     longest_wait_s: float | None
+    stamp: str
     at: datetime
 
 
@@ -71,6 +74,7 @@ def read_progress(conn: psycopg.Connection[Any], collection_id: UUID) -> Progres
         embedded_total=counts.embedded_total,
         waiting=counts.waiting,
         longest_wait_s=counts.longest_wait_s,
+        stamp=counts.stamp,
         worker=read_worker_status(conn),
         at=counts.at,
     )
@@ -80,6 +84,7 @@ _COUNTS = """
     with d as (
         select d.stage, count(*)::int as n, count(*) filter (where d.paused)::int as paused,
                sum(x.chunk_count)::int as chunks, sum(x.embedded_count)::int as embedded,
+               sum(x.failed_count)::int as failed, max(d.stage_at) as last_change,
                count(*) filter (where d.stage = 'stored' and not d.paused)::int as waiting,
                min(d.stage_at) filter (where d.stage = 'stored' and not d.paused) as waiting_since
         from public.documents d
@@ -93,6 +98,7 @@ _COUNTS = """
            coalesce(sum(embedded) filter (where stage not in ('ready', 'failed', 'cancelled')), 0)::int as embedded,
            coalesce(sum(embedded), 0)::int as embedded_total, coalesce(sum(waiting), 0)::int as waiting,
            extract(epoch from clock_timestamp() - min(waiting_since))::float8 as longest_wait_s,
+           concat_ws('/', sum(n), sum(paused), sum(chunks), sum(embedded), sum(failed), max(last_change)) as stamp,
            clock_timestamp() as at
     from d
 """
