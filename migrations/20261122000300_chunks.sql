@@ -115,31 +115,33 @@ grant select on public.embeddings to authenticated;
 grant select, insert, update, delete on public.embeddings to corpuscope_worker;
 grant all on public.embeddings to service_role;
 
--- A chunk names its index, document and collection; a client must not mix those of different owners.
-create function corpuscope.check_chunk_owner() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-    if exists (
-        select from new_rows n join public.indexes i on i.id = n.index_id where i.collection_id <> n.collection_id
-    ) then
-        raise exception 'A chunk must belong to an index of its own collection.' using errcode = 'check_violation';
-    end if;
-    return null;
-end
-$$;
-
 -- Counters of index_documents -------------------------------------------------------------------------------------
+-- Rows are locked in one order, so that workers that write to the same documents wait instead of deadlocking.
+create function corpuscope.add_to_counters(indexes bigint[], documents uuid[], chunks int[], embedded int[]) returns void
+language sql security definer set search_path = '' as $$
+    with changed as materialized (
+        select d.index_id, d.document_id, c.chunks, c.embedded
+        from unnest($1, $2, $3, $4) as c (index_id, document_id, chunks, embedded)
+        join public.index_documents d using (index_id, document_id)
+        order by 1, 2 for no key update of d
+    )
+    update public.index_documents d
+    set chunk_count = d.chunk_count + c.chunks, embedded_count = d.embedded_count + c.embedded
+    from changed c where (d.index_id, d.document_id) = (c.index_id, c.document_id)
+$$;
+revoke all on function corpuscope.add_to_counters(bigint[], uuid[], int[], int[]) from public;
+
 create function corpuscope.count_chunks() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
     if tg_op = 'INSERT' then
-        update public.index_documents d set chunk_count = d.chunk_count + n.n
-        from (select index_id, document_id, count(*)::int as n from new_rows group by 1, 2) n
-        where (d.index_id, d.document_id) = (n.index_id, n.document_id);
+        perform corpuscope.add_to_counters(array_agg(index_id), array_agg(document_id), array_agg(n), array_agg(0))
+        from (select index_id, document_id, count(*)::int as n from new_rows group by 1, 2) c;
     else
-        update public.index_documents d set chunk_count = d.chunk_count - n.n
-        from (select index_id, document_id, count(*)::int as n from old_rows group by 1, 2) n
-        where (d.index_id, d.document_id) = (n.index_id, n.document_id);
+        perform corpuscope.add_to_counters(array_agg(index_id), array_agg(document_id), array_agg(-n), array_agg(0))
+        from (select index_id, document_id, count(*)::int as n from old_rows group by 1, 2) c;
+        -- What is left may all be embedded.
+        perform corpuscope.settle_documents((select array_agg(distinct document_id) from old_rows));
     end if;
     return null;
 end
@@ -149,14 +151,12 @@ create function corpuscope.count_embeddings() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
     if tg_op = 'INSERT' then
-        update public.index_documents d set embedded_count = d.embedded_count + n.n
-        from (select index_id, document_id, count(*)::int as n from new_rows group by 1, 2) n
-        where (d.index_id, d.document_id) = (n.index_id, n.document_id);
+        perform corpuscope.add_to_counters(array_agg(index_id), array_agg(document_id), array_agg(0), array_agg(n))
+        from (select index_id, document_id, count(*)::int as n from new_rows group by 1, 2) c;
         perform corpuscope.settle_documents((select array_agg(distinct document_id) from new_rows));
     else
-        update public.index_documents d set embedded_count = d.embedded_count - n.n
-        from (select index_id, document_id, count(*)::int as n from old_rows group by 1, 2) n
-        where (d.index_id, d.document_id) = (n.index_id, n.document_id);
+        perform corpuscope.add_to_counters(array_agg(index_id), array_agg(document_id), array_agg(0), array_agg(-n))
+        from (select index_id, document_id, count(*)::int as n from old_rows group by 1, 2) c;
     end if;
     return null;
 end
@@ -165,22 +165,36 @@ $$;
 -- Moves documents whose chunks are all embedded (or given up on) to their final stage, and takes out what they replace.
 create function corpuscope.settle_documents(ids uuid[]) returns void
 language plpgsql security definer set search_path = '' as $$
+declare
+    settled uuid[];
 begin
-    update public.documents d
-    set stage = case when i.failed_count > 0 then 'failed' else 'ready' end,
-        error = case when i.failed_count > 0
-            then format('%s of %s chunks could not be embedded; the others can be searched.', i.failed_count, i.chunk_count) end,
-        error_hint = case when i.failed_count > 0 then 'See the reason under "Failed work", then retry.' end,
-        error_code = case when i.failed_count > 0 then 'embedding' end
-    from public.collections c
-    join public.index_documents i on i.index_id = c.active_index_id
-    where d.id = any (ids) and d.stage = 'embedding' and c.id = d.collection_id
-      and i.document_id = d.id and i.text_revision = d.text_revision
-      and i.embedded_count + i.failed_count >= i.chunk_count;
-    delete from public.documents old using public.documents d
-    where d.id = any (ids) and d.stage = 'ready' and old.id = d.replaces and old.collection_id = d.collection_id;
-    update public.documents d set replaces = null
-    where d.id = any (ids) and d.stage = 'ready' and d.replaces is not null;
+    with complete as materialized (
+        select d.id, i.chunk_count, i.failed_count
+        from public.documents d
+        join public.collections c on c.id = d.collection_id
+        join public.index_documents i on i.index_id = c.active_index_id and i.document_id = d.id
+        where d.id = any (ids) and i.text_revision = d.text_revision
+          and i.embedded_count + i.failed_count >= i.chunk_count
+          and (d.stage = 'embedding' or (d.stage = 'failed' and d.error_code = 'embedding') or (d.stage = 'ready' and i.chunk_count = 0))
+        order by d.id for no key update of d
+    ), moved as (
+        update public.documents d
+        set stage = case when c.failed_count > 0 or c.chunk_count = 0 then 'failed' else 'ready' end,
+            error = case when c.failed_count > 0
+                then format('%s of %s chunks could not be embedded; the others can be searched.', c.failed_count, c.chunk_count)
+                when c.chunk_count = 0 then 'Nothing of this document is left to search.' end,
+            error_hint = case when c.failed_count > 0 then 'See the reason under "Failed work", then retry.'
+                when c.chunk_count = 0 then 'Retry to make its chunks again.' end,
+            error_code = case when c.failed_count > 0 or c.chunk_count = 0 then 'embedding' end
+        from complete c where d.id = c.id
+        returning d.id, d.stage
+    )
+    select array_agg(id) into settled from moved where stage = 'ready';
+    if settled is not null then
+        delete from public.documents old using public.documents d
+        where d.id = any (settled) and old.id = d.replaces and old.collection_id = d.collection_id;
+        update public.documents d set replaces = null where d.id = any (settled) and d.replaces is not null;
+    end if;
 end
 $$;
 revoke all on function corpuscope.settle_documents(uuid[]) from public;

@@ -84,12 +84,31 @@ create trigger text_corrected after insert on public.document_texts
     referencing new table as new_rows for each statement execute function corpuscope.text_corrected();
 
 -- Chunks → embed ----------------------------------------------------------------------------------------------------
+-- A finished document whose active index has something to embed again says so.
+create function corpuscope.reopen_documents(ids uuid[], in_indexes bigint[]) returns void
+language sql security definer set search_path = '' as $$
+    with finished as materialized (
+        select d.id from public.documents d join public.collections c on c.id = d.collection_id
+        where d.id = any (ids) and c.active_index_id = any (in_indexes)
+          and (d.stage = 'ready' or (d.stage = 'failed' and d.error_code = 'embedding'))
+        order by d.id for no key update of d
+    )
+    update public.documents d set stage = 'embedding', error = null, error_hint = null, error_code = null
+    from finished f where d.id = f.id
+$$;
+revoke all on function corpuscope.reopen_documents(uuid[], bigint[]) from public;
+
 create function corpuscope.chunks_inserted() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+    documents uuid[];
+    indexes bigint[];
 begin
     perform corpuscope.send_chunks((select array_agg(id order by index_id, document_id, ordinal) from new_rows));
-    if exists (select from public.span_marks m where m.kind = 'exclusion' and m.document_id in (select document_id from new_rows)) then
-        perform corpuscope.apply_exclusions((select array_agg(distinct document_id) from new_rows));
+    select array_agg(distinct document_id), array_agg(distinct index_id) into documents, indexes from new_rows;
+    perform corpuscope.reopen_documents(documents, indexes);
+    if exists (select from public.span_marks m where m.kind = 'exclusion' and m.document_id = any (documents)) then
+        perform corpuscope.apply_exclusions(documents);
     end if;
     return null;
 end
@@ -99,20 +118,33 @@ create function corpuscope.chunks_updated() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
     stale bigint[];
+    relabelled bigint[];
+    moved uuid[];
 begin
-    delete from public.embeddings e using new_rows n
-    where e.chunk_id = n.id and e.content_hash <> n.content_hash;
     update public.embeddings e set excluded = n.excluded from new_rows n
     where e.chunk_id = n.id and e.excluded <> n.excluded;
-    select array_agg(n.id) into stale from new_rows n join old_rows o using (id)
-    where n.content_hash <> o.content_hash or n.language is distinct from o.language;
-    perform corpuscope.send_chunks(stale);
+    select array_agg(n.id) filter (where n.content_hash <> o.content_hash),
+           array_agg(n.id) filter (where n.content_hash = o.content_hash and n.language is distinct from o.language),
+           array_agg(distinct n.document_id) filter (where (n.start_char, n.end_char) <> (o.start_char, o.end_char))
+    into stale, relabelled, moved from new_rows n join old_rows o using (id);
+    if stale is not null then
+        delete from public.embeddings e using new_rows n where e.chunk_id = n.id and e.content_hash <> n.content_hash;
+        delete from public.failed_jobs f where f.chunk_id = any (stale);
+        perform corpuscope.reopen_documents(
+            (select array_agg(distinct document_id) from new_rows where id = any (stale)),
+            (select array_agg(distinct index_id) from new_rows where id = any (stale))
+        );
+    end if;
+    perform corpuscope.send_chunks(array(
+        select id from new_rows where id = any (stale || relabelled) order by index_id, document_id, ordinal
+    ));
+    if moved is not null and exists (select from public.span_marks m where m.kind = 'exclusion' and m.document_id = any (moved)) then
+        perform corpuscope.apply_exclusions(moved);
+    end if;
     return null;
 end
 $$;
 
-create trigger check_chunk_owner_insert after insert on public.chunks
-    referencing new table as new_rows for each statement execute function corpuscope.check_chunk_owner();
 create trigger chunks_inserted after insert on public.chunks
     referencing new table as new_rows for each statement execute function corpuscope.chunks_inserted();
 create trigger chunks_updated after update on public.chunks
@@ -129,6 +161,7 @@ create table public.failed_jobs (
     message jsonb not null,
     collection_id uuid references public.collections (id) on delete cascade,
     document_id uuid references public.documents (id) on delete cascade,
+    index_id bigint references public.indexes (id) on delete cascade,
     chunk_id bigint references public.chunks (id) on delete cascade,
     reason text not null,
     hint text,
@@ -136,7 +169,7 @@ create table public.failed_jobs (
     failed_at timestamptz not null default now()
 );
 create index failed_jobs_document on public.failed_jobs (document_id);
-create index failed_jobs_chunk on public.failed_jobs (chunk_id);
+create unique index failed_jobs_chunk on public.failed_jobs (chunk_id) where chunk_id is not null;
 create index failed_jobs_collection on public.failed_jobs (collection_id, failed_at);
 alter table public.failed_jobs enable row level security;
 create policy "members see what failed" on public.failed_jobs for select to authenticated
@@ -146,12 +179,32 @@ grant select on public.failed_jobs to authenticated;
 grant select, insert, delete on public.failed_jobs to corpuscope_worker;
 grant all on public.failed_jobs to service_role;
 
--- Failures of a job so far; pgmq's read_ct also counts readers that were killed, so it can't stand for these.
+-- index_documents.failed_count follows what was given up on, however such a row comes or goes.
+create function corpuscope.count_failures() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    update public.index_documents d set failed_count = d.failed_count + c.n
+    from (
+        select index_id, document_id, (case tg_op when 'INSERT' then 1 else -1 end * count(*))::int as n
+        from changed where chunk_id is not null group by 1, 2
+    ) c
+    where (d.index_id, d.document_id) = (c.index_id, c.document_id);
+    return null;
+end
+$$;
+create trigger count_failures_insert after insert on public.failed_jobs
+    referencing new table as changed for each statement execute function corpuscope.count_failures();
+create trigger count_failures_delete after delete on public.failed_jobs
+    referencing old table as changed for each statement execute function corpuscope.count_failures();
+
+-- attempts: failures of a job so far. returned: how often it was given back in order, failed or put off. pgmq's read_ct
+-- less the returned ones is how often a reader died or lost the job.
 create table corpuscope.job_attempts (
     queue text not null,
     msg_id bigint not null,
-    attempts int not null,
-    last_error text not null,
+    attempts int not null default 0,
+    returned int not null default 0,
+    last_error text not null default '',
     updated_at timestamptz not null default now(),
     primary key (queue, msg_id)
 );
@@ -199,7 +252,6 @@ create function corpuscope.requeue_documents(ids uuid[]) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
     delete from public.failed_jobs where document_id = any (ids);
-    update public.index_documents set failed_count = 0 where document_id = any (ids) and failed_count > 0;
     update public.documents
     set stage = case when text_revision = 0 then 'stored' else 'chunking' end, paused = false,
         error = null, error_hint = null, error_code = null
@@ -403,15 +455,36 @@ grant execute on function corpuscope.register_model(text, text, int, int, text, 
 
 -- The worker's writes: guarded so that a slow result never lands on changed content ----------------------------------
 
+-- Writers lock documents first, then chunks, then counters; chunks that somebody is changing right now are left out
+-- (the worker looks again). So nobody's edit waits for a worker that waits for the edit.
+create function corpuscope.lock_documents_of(chunks bigint[]) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    perform from public.documents d
+    where d.id in (select c.document_id from public.chunks c where c.id = any (chunks))
+    order by d.id for no key update;
+end
+$$;
+
 -- Vectors from equal content already embedded under the same model; returns how many chunks that served.
 create function corpuscope.reuse_embeddings(ids bigint[]) returns int
 language plpgsql security definer set search_path = '' as $$
 declare
+    served bigint[];
     n int;
 begin
+    select array_agg(c.id) into served from public.chunks c
+    join public.indexes i on i.id = c.index_id and i.state <> 'retired'
+    where c.id = any (ids)
+      and exists (select from public.embeddings e where e.content_hash = c.content_hash and e.model_id = i.model_id)
+      and not exists (select from public.embeddings e where e.chunk_id = c.id);
+    if served is null then
+        return 0;
+    end if;
+    perform corpuscope.lock_documents_of(served);
     insert into public.embeddings (chunk_id, model_id, index_id, collection_id, document_id, content_hash, excluded, embedding)
     select c.id, i.model_id, c.index_id, c.collection_id, c.document_id, c.content_hash, c.excluded, twin.embedding
-    from (select * from public.chunks where id = any (ids) order by id for share) c
+    from (select * from public.chunks where id = any (served) order by id for share skip locked) c
     join public.indexes i on i.id = c.index_id and i.state <> 'retired'
     cross join lateral (
         select e.embedding from public.embeddings e
@@ -428,9 +501,10 @@ language plpgsql security definer set search_path = '' as $$
 declare
     n int;
 begin
+    perform corpuscope.lock_documents_of(ids);
     insert into public.embeddings (chunk_id, model_id, index_id, collection_id, document_id, content_hash, excluded, embedding)
     select c.id, i.model_id, c.index_id, c.collection_id, c.document_id, c.content_hash, c.excluded, v.vector
-    from (select * from public.chunks where id = any (ids) order by id for share) c
+    from (select * from public.chunks where id = any (ids) order by id for share skip locked) c
     join unnest(ids, hashes, vectors) as v (id, hash, vector) on v.id = c.id and v.hash = c.content_hash
     join public.indexes i on i.id = c.index_id and i.state <> 'retired'
     on conflict (chunk_id) do nothing;
@@ -439,44 +513,65 @@ begin
 end
 $$;
 
--- Gives up on one chunk: listed for a person, counted, and its document moves to its final stage.
-create function corpuscope.give_up_chunk(chunk bigint, reason text, hint text, attempts int) returns void
+-- Gives up on one chunk whose content is still the same: listed for a person, counted, its document moves on.
+create function corpuscope.give_up_chunk(chunk bigint, hash bytea, reason text, hint text, attempts int) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    insert into public.failed_jobs (queue, message, collection_id, document_id, chunk_id, reason, hint, attempts)
-    select 'embed', jsonb_build_object('chunks', jsonb_build_array(c.id)), c.collection_id, c.document_id, c.id, $2, $3, $4
-    from public.chunks c where c.id = chunk and not exists (select from public.failed_jobs f where f.chunk_id = c.id);
+    perform corpuscope.lock_documents_of(array [chunk]);
+    insert into public.failed_jobs (queue, message, collection_id, document_id, index_id, chunk_id, reason, hint, attempts)
+    select 'embed', jsonb_build_object('chunks', jsonb_build_array(c.id)), c.collection_id, c.document_id, c.index_id, c.id, $3, $4, $5
+    from public.chunks c
+    where c.id = chunk and c.content_hash = hash and not exists (select from public.embeddings e where e.chunk_id = c.id)
+    on conflict do nothing;
     if found then
-        update public.index_documents d set failed_count = failed_count + 1
-        from public.chunks c where c.id = chunk and (d.index_id, d.document_id) = (c.index_id, c.document_id);
         perform corpuscope.settle_documents((select array_agg(c.document_id) from public.chunks c where c.id = chunk));
     end if;
 end
 $$;
 
--- Makes again what a lost message would have asked for: run now and then by a worker. Only rows that have been still
--- for a while and that no queued message names.
+-- Makes again what a lost message would have asked for: run now and then by a worker. A job's outcome is committed
+-- before its message goes, so what no message names and nothing excuses was lost.
 create function corpuscope.requeue_missing(still_for interval default '2 minutes') returns int
 language plpgsql security definer set search_path = '' as $$
 declare
     lost_documents uuid[];
     lost_chunks bigint[];
 begin
-    select array_agg(d.id) into lost_documents from public.documents d
-    where d.stage in ('stored', 'parsing', 'chunking') and not d.paused and d.stage_at < now() - still_for
-      and not exists (select from pgmq.q_ingest q where q.message ->> 'document' = d.id::text);
-    select array_agg(c.id order by c.id) into lost_chunks from public.documents d
-    join public.chunks c on c.document_id = d.id
-    left join public.embeddings e on e.chunk_id = c.id
-    where d.stage = 'embedding' and not d.paused and d.stage_at < now() - still_for and e.chunk_id is null
-      and not exists (select from pgmq.q_embed q where q.message -> 'chunks' @> to_jsonb(c.id))
-      and not exists (select from public.failed_jobs f where f.chunk_id = c.id);
+    with behind as (
+        select distinct d.id, d.created_at from public.documents d
+        left join public.indexes i on i.collection_id = d.collection_id and i.state <> 'retired' and d.text_revision > 0
+        left join public.index_documents x on x.index_id = i.id and x.document_id = d.id
+        where not d.paused and d.stage not in ('failed', 'cancelled') and d.stage_at < now() - still_for
+          and (d.stage in ('stored', 'parsing', 'chunking')
+               or (i.id is not null and (x.document_id is null or x.text_revision < d.text_revision)))
+    )
+    select array_agg(b.id order by b.created_at, b.id) into lost_documents from behind b
+    where not exists (select from pgmq.q_ingest q where q.message ->> 'document' = b.id::text)
+      and not exists (select from public.failed_jobs f where f.document_id = b.id and f.queue = 'ingest');
+    if exists (
+        select from public.index_documents x join public.documents d on d.id = x.document_id
+        where x.embedded_count + x.failed_count < x.chunk_count and d.stage_at < now() - still_for
+    ) then
+        with queued as materialized (
+            select jsonb_array_elements(q.message -> 'chunks')::bigint as id from pgmq.q_embed q
+        )
+        select array_agg(c.id order by c.index_id, c.document_id, c.ordinal) into lost_chunks
+        from public.index_documents x
+        join public.documents d on d.id = x.document_id and not d.paused and d.stage <> 'cancelled'
+        join public.indexes i on i.id = x.index_id and i.state <> 'retired'
+        join public.chunks c on c.index_id = x.index_id and c.document_id = x.document_id
+        left join public.embeddings e on e.chunk_id = c.id
+        where x.embedded_count + x.failed_count < x.chunk_count and d.stage_at < now() - still_for
+          and e.chunk_id is null
+          and not exists (select from queued q where q.id = c.id)
+          and not exists (select from public.failed_jobs f where f.chunk_id = c.id);
+    end if;
     perform corpuscope.send_documents(lost_documents);
     perform corpuscope.send_chunks(lost_chunks);
     return coalesce(cardinality(lost_documents), 0) + coalesce(cardinality(lost_chunks), 0);
 end
 $$;
-revoke all on function corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
-    corpuscope.give_up_chunk(bigint, text, text, int), corpuscope.requeue_missing(interval) from public;
+revoke all on function corpuscope.lock_documents_of(bigint[]), corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
+    corpuscope.give_up_chunk(bigint, bytea, text, text, int), corpuscope.requeue_missing(interval) from public;
 grant execute on function corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
-    corpuscope.give_up_chunk(bigint, text, text, int), corpuscope.requeue_missing(interval) to corpuscope_worker;
+    corpuscope.give_up_chunk(bigint, bytea, text, text, int), corpuscope.requeue_missing(interval) to corpuscope_worker;
