@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,9 +29,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def server() -> Iterator[EmbeddedPostgres]:
     """The embedded Postgres of this run; it doesn't wait for the disk."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("home"), durable=False) as running:
+    with temporary_home() as folder, EmbeddedPostgres(folder, durable=False) as running:
         yield running
 
 
@@ -85,9 +86,17 @@ def as_user(database: Database) -> Callable[[User], AbstractContextManager[Conne
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """An empty CORPUSCOPE_HOME."""
-    return tmp_path / "home"
+def home() -> Iterator[Path]:
+    """An empty CORPUSCOPE_HOME, not made yet."""
+    with temporary_home() as folder:
+        yield folder
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A short path, unlike `tmp_path`: that one's parents are closed to the server's account by every pytest run."""
+    with tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
 
 
 @contextmanager
