@@ -63,6 +63,10 @@ class ModelNotReady(ModelError):
     hint = "This takes a few seconds on the first start."
 
 
+class Cancelled(CorpuscopeError):
+    """This was cancelled."""
+
+
 class ParseError(CorpuscopeError):
     """The file could not be read."""
 
@@ -110,3 +114,9 @@ class ProviderBusy(ProviderError):
 
 class ProviderRefused(ProviderError):
     """The model provider refused this input; trying the same again won't help."""
+
+
+class TextTooLong(ProviderRefused):
+    """This text is longer than the embedding model reads."""
+
+    hint = "Make the chunk shorter."

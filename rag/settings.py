@@ -53,6 +53,18 @@ class Settings(BaseSettings):
         pattern=r"^$|^https?://",
         description="Base URL for embeddings when it differs from OPENAI_BASE_URL.",
     )
+    embedding_dimensions: int = Field(
+        default=0,
+        ge=0,
+        le=16000,
+        description="Length of a hosted model's vectors; 0 means what is known of OpenAI's models.",
+    )
+    embedding_window: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Tokens that a hosted model reads; 0 means what is known of OpenAI's models, else 512.",
+    )
     openai_base_url: str = Field(
         default="",
         pattern=r"^$|^https?://",
