@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from rag.errors import InvalidInput, NotAllowed, NotFound
+from rag.errors import InvalidInput, ModelNotReady, NotAllowed, NotFound
 from rag.records import Collection
 
 _SELECT = """
@@ -51,7 +51,10 @@ def find_collection(conn: psycopg.Connection[Any], name: str) -> Collection:
 def create_collection(
     conn: psycopg.Connection[Any], name: str, description: str = "", chunking: dict[str, Any] | None = None
 ) -> UUID:
-    """Make a collection with an active index under the default model; the person becomes its owner."""
+    """Make a collection with an active index under the default model; the person becomes its owner.
+
+    Raises :class:`ModelNotReady` while no model is registered: `corpuscope` and `corpuscope migrate` do that.
+    """
     name = _check_name(name)
     try:
         row = conn.execute(
@@ -59,6 +62,8 @@ def create_collection(
         ).fetchone()
     except psycopg.errors.UniqueViolation as error:
         raise InvalidInput(f"You already have a collection named “{name}”.", hint="Choose another name.") from error
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise ModelNotReady from error
     assert row is not None
     made: UUID = row[0]
     return made
