@@ -209,8 +209,8 @@ class EmbeddedPostgres:
         _end_orphans(self.data)
         if found is not None and psutil.pid_exists(found.pid):
             # Its pid belongs to another process by now, or is a zombie: Postgres would take that for a live server.
-            with suppress(FileNotFoundError):
-                (self.data / "postmaster.pid").unlink()
+            for lock in (self.data / "postmaster.pid", Path(found.socket_folder or self.data) / ".s.PGSQL.5432.lock"):
+                lock.unlink(missing_ok=True)
         return False
 
     def _wait_until_ready(self, gave_up: Callable[[], bool], said_before: int) -> None:
