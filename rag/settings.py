@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     chat_timeout_s: float = Field(
         default=60, gt=0, le=600, description="Seconds of silence after which a chat model is given up on."
     )
+    chat_context_tokens: int = Field(
+        default=8000,
+        ge=2000,
+        le=1_000_000,
+        description="Tokens that the chat model reads at once: passages, earlier turns and the answer share them.",
+    )
     max_file_mb: int = Field(default=200, ge=1, le=2000, description="Largest file that is accepted, in MB.")
     max_unpacked_mb: int = Field(
         default=80, ge=1, le=4000, description="Most that a packed file (DOCX, XLSX, EPUB…) may unpack to, in MB."
