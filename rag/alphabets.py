@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from rag.languages import rank_languages
 
@@ -40,6 +41,8 @@ _PUNCTUATION = frozenset(
 )
 _OPENING = frozenset("‚„“")
 _INSIDE_WORDS = frozenset("’‘\u00ad·\u200b\u200c\u200d‐‑–—\u00a0\u2009\u202f")
+#: A text whose letters are mostly one and the same is filler, not language.
+_MONOTONE_FROM = 100
 #: Only so many characters are looked at.
 _LOOK = 20_000
 
@@ -54,6 +57,9 @@ def plausibility(text: str) -> float:
     foreign = [(place, char) for place, char in enumerate(text) if char > "\x7f"]
     if not foreign:
         return 1.0
+    _, most = Counter(char for _, char in foreign).most_common(1)[0]
+    if most > _MONOTONE_FROM and most * 3 > len(foreign) * 2:
+        return 0.0
     needs_language = any(_alphabetic(char) for _, char in foreign)
     ranked = rank_languages(text)[:3] if needs_language else [("en", 1.0)]
     shares = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
@@ -27,7 +28,15 @@ def check_archive(path: Path, unpacked_bytes: int) -> None:
             entries = archive.infolist()
             _check_directory(entries)
             _count(archive, entries, path.stat().st_size, unpacked_bytes)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+        OSError,
+    ) as error:
         raise ParseError(
             "The file is damaged: it can't be unpacked.",
             hint="Open it in its own program, save a new copy and upload that.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import unicodedata
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +90,14 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"%!PS", "a PostScript file"),
     (b"!BDN", "an Outlook mailbox"),
 )
+_UNPACK_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, ValueError, OSError, EOFError,
+)  # fmt: skip
 _PICTURES = ("picture", "icon")
 _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_KEYS = ("doc", "ppt", "xls", "msg")
+_UNKNOWN_OLE = "an old Office file of an unknown kind"
 _OLE_STREAMS: tuple[tuple[str, str], ...] = (
     ("EncryptedPackage", "encrypted"),
     ("WordDocument", "doc"),
@@ -152,9 +159,14 @@ def detect_format(path: Path, name: str) -> Format:
     claimed = BY_EXTENSION.get(extension_of(name))
     kind = sniff(path)
     if kind is None:
-        return _text_format(claimed, name)
+        return _text_format(claimed, path, name)
     if kind.encrypted:
         raise PasswordNeeded("The file is protected by a password: it is an encrypted Office file.")
+    if claimed and claimed.key in _OLE_KEYS and kind.other == _UNKNOWN_OLE:
+        raise ParseError(
+            f"This {claimed.label} file is damaged or cut off.",
+            hint="Open it in its own program, save a new copy and upload that.",
+        )
     if claimed and not claimed.text and (kind.form is None or kind.form.family != claimed.family):
         raise _mismatch(claimed, kind)
     if kind.form is None:
@@ -164,15 +176,25 @@ def detect_format(path: Path, name: str) -> Format:
     return kind.form
 
 
-def _text_format(claimed: Format | None, name: str) -> Format:
+def _text_format(claimed: Format | None, path: Path, name: str) -> Format:
     if claimed is None:
         return BY_KEY["txt"]
     if claimed.text:
         return claimed
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if re.match(rb"\s*(<!doctype\s+html|<html)", head, re.IGNORECASE):
+        raise _mismatch(claimed, Kind(BY_KEY["html"]))
+    if head.strip() and _is_ascii_text(head):
+        raise _mismatch(claimed, Kind(BY_KEY["txt"]))
     raise ParseError(
         f"The name ends in .{extension_of(name)}, but the content is not {_article(claimed.label)} file.",
-        hint="Check that the file opens in its own program; if it is plain text, rename it to end in .txt.",
+        hint="Check that the file opens in its own program; it may be damaged or named wrongly.",
     )
+
+
+def _is_ascii_text(head: bytes) -> bool:
+    return all(32 <= byte < 127 or byte in b"\t\r\n\f" for byte in head)
 
 
 def _mismatch(claimed: Format, kind: Kind) -> ParseError:
@@ -278,4 +300,4 @@ def _sniff_ole(path: Path) -> Kind:
     for stream, key in _OLE_STREAMS:
         if stream.encode("utf-16-le") + b"\0\0" in data:
             return Kind(other="an encrypted Office file", encrypted=True) if key == "encrypted" else Kind(BY_KEY[key])
-    return Kind(other="an old Office file of an unknown kind")
+    return Kind(other=_UNKNOWN_OLE)

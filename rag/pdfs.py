@@ -16,6 +16,7 @@ from pathlib import Path
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from rag.columns import Gap, Line, in_reading_order
 from rag.errors import NoText, ParseError, PasswordNeeded
 from rag.textfiles import clean
 
@@ -23,23 +24,19 @@ _MAX_PAGES = 20_000
 _HEADING_CHARS = 160
 _LARGER = 1.12
 _LEVELS = 4
+_MOST_HEADINGS = 0.35
+#: Bold lines are headings only in documents that use bold sparingly.
+_MOST_BOLD = 0.15
+_BOLD_CHARS = 90
 _GAP = 1.45
 _LIGATURE = re.compile("[اأإآ]ل")
+_BETWEEN = re.compile(r"(?<=\S) +(?=\S)")
+_GUTTER = 0.9
+_GAP_CHARS = 30
+_BOLD_FONT = re.compile(rb"bold|black|heavy|semibold|demi|-medi|cmbx|cmssbx|[+-]b$|,b", re.IGNORECASE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
+_ODD_START = re.compile(r"[,;:.)\]–—-]")
 _SENTENCE_END = re.compile(r"[.,;:!?。、،؛]$")
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a page: its letters' size in points (rounded to halves), the top of its first and last letter.
-
-    pdfium joins a word that is hyphenated at the end of a line, so that one line can span two of the page's.
-    """
-
-    text: str
-    size: float
-    top: float
-    last_top: float
 
 
 @dataclass(frozen=True)
@@ -80,9 +77,10 @@ def _open(path: Path) -> pypdfium2.PdfDocument:
         if "password" in str(error).lower():
             raise PasswordNeeded("This PDF is protected by a password.") from error
         raise _damaged() from error
-    if not 0 < len(pdf) <= _MAX_PAGES:
+    pages = len(pdf)
+    if not 0 < pages <= _MAX_PAGES:
         pdf.close()
-        raise ParseError(f"This PDF has {len(pdf):,} pages; between 1 and {_MAX_PAGES:,} can be read.")
+        raise ParseError(f"This PDF says that it has {pages:,} pages; between 1 and {_MAX_PAGES:,} can be read.")
     return pdf
 
 
@@ -101,34 +99,70 @@ def _lines(pdf: pypdfium2.PdfDocument, number: int) -> Iterator[Line]:
     except pypdfium2.PdfiumError:
         return
     raw = text_page.get_text_range(errors="ignore")
-    place = 0
+    lines, place = [], 0
     for part in raw.splitlines(keepends=True):
         words = part.rstrip("\r\n")
-        # pdfium counts UTF-16 code units; a letter from the middle of the line is rarely a bullet or a superscript.
-        units = len(words.encode("utf-16-le", "surrogatepass")) // 2
         if words.strip():
-            first = place + len(words) - len(words.lstrip())
-            last_top = _top(text_page, place + units - 1 - len(words) + len(words.rstrip()))
-            text = clean(_logical(words, text_page, place)).strip()
-            yield Line(text, _size(text_page, first), _top(text_page, first), last_top)
-        place += units + len(part) - len(words)
+            lines.append(_line(text_page, words, place))
+        # pdfium counts UTF-16 code units.
+        place += len(part.encode("utf-16-le", "surrogatepass")) // 2
     text_page.close()
     page.close()
+    yield from in_reading_order(lines)
 
 
-def _top(text_page: pypdfium2.PdfTextPage, place: int) -> float:
-    """Upper edge of a letter's line in points from the bottom of the page, by the font rather than the letter."""
+def _line(text_page: pypdfium2.PdfTextPage, words: str, place: int) -> Line:
+    first = place + len(words) - len(words.lstrip())
+    last = place + len(words.rstrip().encode("utf-16-le", "surrogatepass")) // 2 - 1
+    start, end = _box(text_page, first), _box(text_page, last)
+    text = clean(_logical(words, text_page, place))
+    return Line(
+        text=text.strip(),
+        size=_size(text_page, first),
+        top=start.top,
+        last_top=end.top,
+        bold=_bold(text_page, first) and _bold(text_page, last),
+        left=start.left,
+        right=end.right,
+        gap=_gap(text_page, words, place) if text == words and len(words) >= _GAP_CHARS else None,
+    )
+
+
+def _gap(text_page: pypdfium2.PdfTextPage, words: str, place: int) -> Gap | None:
+    """The widest gap between words when it is wide enough to be a gutter."""
+    widest: Gap | None = None
+    for found in _BETWEEN.finditer(words):
+        before, after = _box(text_page, place + found.start() - 1), _box(text_page, place + found.end())
+        if after.left - before.right > (
+            widest.end - widest.start if widest else _GUTTER * (before.top - before.bottom)
+        ):
+            widest = Gap(found.end() - (len(words) - len(words.lstrip())), before.right, after.left)
+    return widest
+
+
+def _box(text_page: pypdfium2.PdfTextPage, place: int) -> pdfium.FS_RECTF:
+    """A letter's box in points from the lower left corner of the page, as high as its font."""
     rect = pdfium.FS_RECTF()
-    return float(rect.top) if pdfium.FPDFText_GetLooseCharBox(text_page, place, rect) else 0.0
+    pdfium.FPDFText_GetLooseCharBox(text_page, place, rect)
+    return rect
 
 
 def _size(text_page: pypdfium2.PdfTextPage, place: int) -> float:
-    """Letter size in points. Many producers set size 1 and scale with the matrix, so both count."""
+    """Letter size in points; many producers set size 1 and scale by the matrix. 0 for text turned as in margins."""
     matrix = pdfium.FS_MATRIX()
     scaled = pdfium.FPDFText_GetMatrix(text_page, place, matrix)
+    if scaled and abs(matrix.b) > abs(matrix.a):
+        return 0.0
     scale = float((matrix.c**2 + matrix.d**2) ** 0.5) if scaled else 1.0
     size = float(pdfium.FPDFText_GetFontSize(text_page, place))
     return round(size * (scale or 1.0) * 2) / 2
+
+
+def _bold(text_page: pypdfium2.PdfTextPage, place: int) -> bool:
+    """By the font's name; pdfium's own weight is a guess for most embedded fonts."""
+    name, flags = ctypes.create_string_buffer(128), ctypes.c_int()
+    pdfium.FPDFText_GetFontInfo(text_page, place, name, len(name), ctypes.byref(flags))
+    return _BOLD_FONT.search(name.value) is not None
 
 
 def _logical(words: str, text_page: pypdfium2.PdfTextPage, place: int) -> str:
@@ -161,7 +195,7 @@ def _join(pages: list[list[Line]], metadata: dict[str, str]) -> PdfText:
 
 
 def _heading_levels(pages: list[list[Line]]) -> Callable[[Line], int]:
-    """Sizes clearly above that of most letters are headings, the largest of the first level."""
+    """Sizes clearly above that of most letters are headings, the largest of the first level; then bold lines."""
     weights: Counter[float] = Counter()
     for lines in pages:
         for line in lines:
@@ -169,12 +203,23 @@ def _heading_levels(pages: list[list[Line]]) -> Callable[[Line], int]:
     body = weights.most_common(1)[0][0]
     larger = sorted({size for size in weights if body > 0 and size >= body * _LARGER}, reverse=True)
     share = sum(weights[size] for size in larger) / max(1, weights.total())
-    levels = {size: min(place, _LEVELS) for place, size in enumerate(larger, 1)} if share < 0.35 else {}
-    return lambda line: levels.get(line.size, 0) if _may_be_heading(line.text) else 0
+    levels = {size: min(place, _LEVELS) for place, size in enumerate(larger, 1)} if share < _MOST_HEADINGS else {}
+    bold = sum(len(line.text) for lines in pages for line in lines if line.bold) / max(1, weights.total())
+    bold_level = min(len(levels), _LEVELS) + 1 if 0 < bold < _MOST_BOLD else 0
+
+    def level_of(line: Line) -> int:
+        if not _may_be_heading(line.text):
+            return 0
+        is_bold = line.bold and line.size >= body and len(line.text) <= _BOLD_CHARS
+        return levels.get(line.size) or (bold_level if is_bold else 0)
+
+    return level_of
 
 
 def _may_be_heading(text: str) -> bool:
-    return len(text) <= _HEADING_CHARS and any(char.isalpha() for char in text) and not _SENTENCE_END.search(text)
+    letters = sum(char.isalpha() for char in text)
+    is_short = letters >= 3 or (letters > 0 and ord(max(text)) > 0x2E80)
+    return len(text) <= _HEADING_CHARS and is_short and not _SENTENCE_END.search(text) and not _ODD_START.match(text)
 
 
 def _blocks(lines: list[Line], level_of: Callable[[Line], int]) -> Iterator[str]:
@@ -203,7 +248,9 @@ def _blocks(lines: list[Line], level_of: Callable[[Line], int]) -> Iterator[str]
 
 
 def _heading(lines: list[str], level: int) -> list[str]:
-    return [f"{'#' * level} {' '.join(lines)}", ""]
+    """Lines of one size are one heading, unless they are too many, as in a table of contents."""
+    joined = " ".join(lines)
+    return [f"{'#' * level} {joined}", ""] if len(joined) <= _HEADING_CHARS else [*lines, ""]
 
 
 def _pitch(lines: list[Line]) -> float:
