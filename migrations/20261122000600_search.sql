@@ -31,13 +31,15 @@ $$;
 revoke all on function corpuscope.model_row_count(int), corpuscope.ensure_vector_index(int) from public;
 grant execute on function corpuscope.model_row_count(int), corpuscope.ensure_vector_index(int) to corpuscope_worker;
 
--- How many chunks an index has, from the lexical counters if it has any.
+-- How many chunks an index has, from the lexical counters if it has any; null for those who may not see it.
 create function corpuscope.index_size(index_id bigint) returns bigint
 language sql stable security definer set search_path = '' as $$
     select coalesce(
-        nullif((select sum(t.chunks) from corpuscope.lexical_totals t where t.index_id = $1::int), 0),
-        (select sum(d.embedded_count) from public.index_documents d where d.index_id = $1), 0
+        nullif((select sum(t.chunks) from corpuscope.lexical_totals t where t.index_id = i.id::int), 0),
+        (select sum(d.embedded_count) from public.index_documents d where d.index_id = i.id), 0
     )::bigint
+    from public.indexes i
+    where i.id = $1 and i.collection_id = any ((select corpuscope.viewable_collections())::uuid[])
 $$;
 revoke all on function corpuscope.index_size(bigint) from public;
 grant execute on function corpuscope.index_size(bigint) to authenticated, service_role;
