@@ -8,7 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 #: What a cut costs, in units of chunking's objective (1 is the cost of a chunk with next to nothing in it).
-HEADING, PARAGRAPH, LINE_SENTENCE, SENTENCE, LINE, WORD, ANYWHERE = 0.0, 0.05, 0.08, 0.15, 0.3, 2.0, 4.0
+HEADING, PARAGRAPH, LINE_SENTENCE, SENTENCE, LINE, WORD, ANYWHERE = -0.3, 0.05, 0.08, 0.15, 0.3, 2.0, 4.0
 
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)", re.MULTILINE)
 # Markdown "## Title" and wiki "== Title ==" (WikiText corpora write "= = Title = ="). Bounded, so that a hostile

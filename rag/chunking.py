@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.boundaries import find_breaks, find_headings, place_between
+from rag.boundaries import LINE, find_breaks, find_headings, place_between
 from rag.context import Contexts
 from rag.errors import InvalidInput
 from rag.tokens import TokenCounter
@@ -169,11 +169,13 @@ def _cut(places: tuple[Array, Array], ruler: _Ruler, limit: float, overlap: int)
         totals = best[i:j] + shortfall * shortfall
         pick = int(totals.argmin())
         best[j], chosen[j] = totals[pick] + costs[j], i + pick
+    natural = np.flatnonzero(costs <= LINE)
     spans = []
     j = len(at) - 1
     while j > 0:
         i = int(chosen[j])
-        first = int(np.searchsorted(before, before[i] - overlap)) if overlap and i else i
+        repeated = natural[np.searchsorted(before[natural], before[i] - overlap) :] if overlap and i else natural[:0]
+        first = min(i, int(repeated[0])) if len(repeated) else i
         spans.append((int(at[first]), int(at[j])))
         j = i
     return spans[::-1]

@@ -160,5 +160,5 @@ def _hosted(settings: Settings, info: ModelInfo, timeout_s: float) -> Embedder:
 
 
 def _hosted_tokens(info: ModelInfo) -> ModelTokens:
-    """The provider's own tokenizer is not at hand; the packaged one, made for English, counts more on nearly any text."""
+    """The provider's own tokenizer is not at hand; the packaged one, made for English, counts more on most texts."""
     return ModelTokens.from_folder(packaged_folder(), window=info.window, passage_prefix=info.passage_prefix)
