@@ -1,0 +1,277 @@
+"""The embed thread of a worker: while one batch is encoded, the one before is written and the one after is fetched."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from rag import embedding, jobs
+from rag.embedding import Piece, Result, Vector
+from rag.errors import CorpuscopeError, ModelError, ProviderBusy, ProviderError, ProviderRefused
+from rag.jobs import Job
+from rag.leases import Lease
+from rag.modelpool import ModelRow
+from rag.workplace import Stopping, Workplace
+
+log = logging.getLogger(__name__)
+
+#: Messages (of at most 64 chunks) claimed at once, so that chunks of like length can be encoded together.
+CLAIM = 4
+#: Texts encoded in one call; between calls a worker can stop, and vectors are written.
+SLICE = 64
+#: Vectors kept for equal content in the batches that follow, before the database knows them.
+REMEMBERED = 2048
+
+_LONGEST_WAIT_S = 3600.0
+
+
+@dataclass
+class Batch:
+    """Claimed jobs with the chunks that they lack vectors for. ``alone``: nothing else may be under way beside it."""
+
+    lease: Lease
+    pieces: list[Piece]
+    alone: bool = False
+    errors: dict[Piece, CorpuscopeError] = field(default_factory=dict)
+    #: Pieces that failed while others beside them did not: it is they who are at fault, not the provider.
+    at_fault: set[int] = field(default_factory=set)
+    served: bool = False
+    #: Seconds to leave the provider alone afterwards.
+    pause: float = 0.0
+
+    @property
+    def tries(self) -> int:
+        """How often the most unlucky of its jobs was tried before."""
+        return max((job.attempts + job.returned + job.kills for job in self.lease.jobs), default=0)
+
+    def error_of(self, job: Job) -> CorpuscopeError | None:
+        """What went wrong with one of a job's chunks, if anything did; a refusal only if nothing else."""
+        ids = set(job.chunks)
+        errors = [error for piece, error in self.errors.items() if piece.id in ids]
+        return min(errors, key=lambda error: isinstance(error, ProviderRefused), default=None)
+
+    def blames_provider(self, job: Job) -> bool:
+        """Whether a job failed for no fault of its own: the provider said so, or nothing beside it worked either."""
+        error = self.error_of(job)
+        if not isinstance(error, ProviderBusy):
+            return False
+        return embedding.asks_to_wait(error) or not (job.attempts or self.at_fault.intersection(job.chunks))
+
+
+class EmbedLoop:
+    """Claims, embeds and writes until the worker stops."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self._recent: OrderedDict[tuple[int, bytes], Vector] = OrderedDict()
+        self._busy_in_a_row = 0
+
+    def run(self) -> None:
+        """Work until the worker stops."""
+        with ThreadPoolExecutor(1, "embed-fetch") as fetching, ThreadPoolExecutor(1, "embed-write") as writing:
+            try:
+                self._run(fetching, writing)
+            except Stopping:
+                log.debug("The embed thread stops.")
+
+    def _run(self, fetching: ThreadPoolExecutor, writing: ThreadPoolExecutor) -> None:
+        written: Future[None] | None = None
+        while True:
+            seen = self.workplace.wakeup.count("embed")
+            coming = fetching.submit(self._fetch)
+            while (batch := coming.result()) is not None:
+                if batch.alone and written is not None:
+                    written.result()
+                overlapped = not batch.alone and not self.workplace.stop.is_set()
+                if overlapped:
+                    coming = fetching.submit(self._fetch)
+                with self.workplace.heartbeat.busy():
+                    self._encode(batch, writing)
+                if written is not None:
+                    written.result()
+                batch.pause = self._pause_after(batch)
+                written = writing.submit(self._conclude, batch)
+                if batch.pause or not overlapped:
+                    written.result()
+                    self._wait(batch)
+                if not overlapped:
+                    coming = fetching.submit(self._fetch)
+            if self.workplace.stop.is_set():
+                return
+            self.workplace.wakeup.wait("embed", seen)
+
+    def _fetch(self) -> Batch | None:
+        """Claim and load the next batch; None when there is nothing to do, or the worker stops."""
+        while not self.workplace.stop.is_set():
+            held = self.workplace.persist(self._claim)
+            if held is None:
+                return None
+            if not held:
+                continue
+            lease = self.workplace.keeper.hold(held)
+            try:
+                pieces = self.workplace.persist(partial(self._prepare, lease.jobs))
+            except Stopping:
+                raise
+            except Exception as error:
+                log.exception("Chunks could not be prepared for embedding.")
+                self._fail(lease, _wrapped(error))
+                continue
+            return Batch(lease, pieces, alone=any(job.kills for job in held))
+        return None
+
+    def _claim(self) -> list[Job] | None:
+        """Jobs to work on now, none if those at hand had to be sorted out first, None without any at hand."""
+        with self.workplace.database.as_worker() as conn:
+            held = jobs.claim(conn, "embed", limit=CLAIM, lease_s=self.workplace.keeper.lease_s)
+            return embedding.weed_out(conn, held) if held else None
+
+    def _prepare(self, held: Sequence[Job]) -> list[Piece]:
+        ids = embedding.chunk_ids(held)
+        with self.workplace.database.as_worker() as conn:
+            embedding.index_words(conn, ids)
+        with self.workplace.database.as_worker() as conn:
+            return embedding.find_missing(conn, ids)
+
+    def _encode(self, batch: Batch, writing: ThreadPoolExecutor) -> None:
+        """Embed slice by slice and hand each to the writer; errors are kept in the batch."""
+        for model, pieces in _by_model(batch.pieces):
+            for start in range(0, len(pieces), SLICE):
+                if self.workplace.stop.is_set() or batch.lease.lost:
+                    return
+                some = pieces[start : start + SLICE]
+                vectors = self._embed(batch, model, some)
+                if vectors:
+                    writing.submit(self._store, vectors)
+                failed = [batch.errors[piece] for piece in some if piece in batch.errors]
+                if len(failed) == len(some) and not any(isinstance(error, ProviderRefused) for error in failed):
+                    # Nothing of this slice worked: the rest would not, either.
+                    batch.errors |= dict.fromkeys(pieces[start:], failed[0])
+                    break
+
+    def _embed(self, batch: Batch, model: ModelRow, pieces: Sequence[Piece]) -> dict[Piece, Vector]:
+        """Vectors of the pieces that have one now; equal content is embedded once."""
+        known: dict[tuple[int, bytes], Result] = {
+            piece.key: self._recent[piece.key] for piece in pieces if piece.key in self._recent
+        }
+        wanted = {piece.key: piece for piece in pieces if piece.key not in known}
+        found = self._ask_model(model, [piece.input for piece in wanted.values()], batch.tries)
+        results = known | dict(zip(wanted, found, strict=True))
+        self._remember(results)
+        served = any(not isinstance(result, Exception) for result in found)
+        batch.served |= served
+        vectors: dict[Piece, Vector] = {}
+        for piece in pieces:
+            result = results[piece.key]
+            if not isinstance(result, Exception):
+                vectors[piece] = result
+                continue
+            batch.errors[piece] = result
+            if served:
+                batch.at_fault.add(piece.id)
+        return vectors
+
+    def _ask_model(self, model: ModelRow, texts: list[str], tries: int) -> list[Result]:
+        try:
+            embedder = self.workplace.models.embedder(model)
+            return embedding.embed_apart(texts, embedder.embed_passages, model.dimensions, tries=tries)
+        except ModelError as error:
+            return [ProviderBusy(str(error), hint=error.hint)] * len(texts)
+        except Exception as error:
+            log.exception("A batch could not be embedded.")
+            return [_wrapped(error)] * len(texts)
+
+    def _remember(self, results: dict[tuple[int, bytes], Result]) -> None:
+        self._recent |= {key: result for key, result in results.items() if not isinstance(result, Exception)}
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    def _store(self, vectors: dict[Piece, Vector]) -> None:
+        def step() -> None:
+            with self.workplace.database.as_worker() as conn:
+                embedding.store(conn, vectors)
+
+        try:
+            self.workplace.persist(step)
+        except Stopping:
+            log.info("The worker stops before the vectors of %d chunks could be saved.", len(vectors))
+        except CorpuscopeError:
+            # The job is not concluded while its chunks lack vectors, so nothing is lost.
+            log.exception("Vectors could not be saved.")
+
+    def _conclude(self, batch: Batch) -> None:
+        """End each job of the batch, in the same thread that wrote its vectors and after that."""
+        try:
+            for job in batch.lease.jobs:
+                self.workplace.persist(partial(self._conclude_job, batch, job))
+        except Stopping:
+            log.info("The worker stops; its jobs will be taken up again.")
+        finally:
+            self.workplace.keeper.release(batch.lease)
+
+    def _conclude_job(self, batch: Batch, job: Job) -> None:
+        with self.workplace.database.as_worker() as conn:
+            for piece, error in batch.errors.items():
+                if isinstance(error, ProviderRefused) and piece.id in job.chunks:
+                    embedding.give_up(conn, piece, error, job.attempts + 1)
+            if batch.blames_provider(job):
+                jobs.put_off(conn, [job], batch.pause)
+            elif self.workplace.stop.is_set() and batch.error_of(job) is None:
+                embedding.hand_over(conn, job)
+            else:
+                embedding.conclude(conn, job, batch.error_of(job))
+
+    def _fail(self, lease: Lease, error: CorpuscopeError) -> None:
+        """Jobs that could not even be prepared are tried again later; batches in smaller pieces, to find the reason."""
+
+        def step(job: Job) -> None:
+            with self.workplace.database.as_worker() as conn:
+                if job.attempts >= 2 and len(job.chunks) > 1:
+                    jobs.split(conn, job)
+                else:
+                    embedding.conclude(conn, job, error)
+
+        try:
+            for job in lease.jobs:
+                self.workplace.persist(partial(step, job))
+        finally:
+            self.workplace.keeper.release(lease)
+
+    def _pause_after(self, batch: Batch) -> float:
+        """Seconds to leave the provider alone: as long as it asked for, or growing while nothing works."""
+        busy = [error for error in batch.errors.values() if isinstance(error, ProviderBusy)]
+        asked = [error.retry_after for error in busy if error.retry_after is not None]
+        if asked:
+            return min(max(asked), _LONGEST_WAIT_S)
+        if not busy or batch.served:
+            self._busy_in_a_row = 0
+            return 0.0
+        self._busy_in_a_row += 1
+        return jobs.retry_delay(self._busy_in_a_row)
+
+    def _wait(self, batch: Batch) -> None:
+        if batch.pause:
+            reason = next(str(error) for error in batch.errors.values() if isinstance(error, ProviderBusy))
+            self.workplace.heartbeat.wait(batch.pause, reason)
+            self.workplace.stop.wait(batch.pause)
+            self.workplace.heartbeat.wait(0, "")
+
+
+def _by_model(pieces: Sequence[Piece]) -> Iterator[tuple[ModelRow, list[Piece]]]:
+    """Pieces of each model, the longest first: texts of like length share a slice."""
+    models: dict[ModelRow, list[Piece]] = {}
+    for piece in pieces:
+        models.setdefault(piece.model, []).append(piece)
+    for model, some in models.items():
+        yield model, sorted(some, key=lambda piece: -len(piece.input))
+
+
+def _wrapped(error: Exception) -> CorpuscopeError:
+    """An error that nobody expected, in words for a person; the log has the rest."""
+    if isinstance(error, CorpuscopeError):
+        return error
+    return ProviderError(f"Embedding failed unexpectedly: {type(error).__name__}.", hint="The log has the details.")
