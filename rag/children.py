@@ -1,0 +1,156 @@
+"""Processes that a parent starts, watches and stops, and that stop by themselves when the parent is gone.
+
+``python -m rag.children PARENT MODULE ARGUMENTS…`` runs a module so that it notices the end of process ``PARENT``.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_LOOK_S = 0.5
+#: How long a child whose parent is gone may take to stop in good order.
+_LAST_WORDS_S = 20.0
+_LOG_LIMIT_BYTES = 16 * 2**20
+_FIRST_DELAY_S = 0.5
+_LONGEST_DELAY_S = 30.0
+#: A child that lived this long starts with a short delay again.
+_STABLE_S = 60.0
+
+
+class Child:
+    """One process, in a session of its own so that a terminal's Ctrl-C reaches the parent only.
+
+    ``arguments`` are a module and its arguments. What it prints goes to ``log``.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._arguments = list(arguments)
+        self._environment = dict(environment)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._delay_s = _FIRST_DELAY_S
+        self._due: float | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it lives."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it; its environment is ours plus what it was made with."""
+        _turn_log(self.log)
+        with open(self.log, "ab", opener=_open_private) as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "rag.children", str(os.getpid()), *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self._folder,
+                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", **self._environment},
+                start_new_session=True,
+            )
+        self._started, self._due = time.monotonic(), None
+
+    def tend(self, say: Callable[[str], None]) -> None:
+        """Start it again if it died, after a delay that doubles with each death in a row."""
+        if self.pid is not None or self._process is None:
+            return
+        now = time.monotonic()
+        if self._due is None:
+            if now - self._started > _STABLE_S:
+                self._delay_s = _FIRST_DELAY_S
+            self._due = now + self._delay_s
+            say(
+                f"The {self.name} ended ({_describe_end(self._process.returncode)}); it is started again in "
+                f"{self._delay_s:g} s. Its log is {self.log}."
+            )
+            self._delay_s = min(self._delay_s * 2, _LONGEST_DELAY_S)
+        elif now >= self._due:
+            self.start()
+
+
+def stop_all(children: Sequence[Child], limit_s: float) -> list[str]:
+    """Ask all to stop, wait up to ``limit_s`` together, then kill what is left with its own children.
+
+    Returns the names of those that had to be killed.
+    """
+    families = {child: _family(child.pid) for child in children if child.pid is not None}
+    for child in families:
+        _signal(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline and any(child.pid for child in families):
+        time.sleep(0.02)
+    killed = [child.name for child in families if child.pid is not None]
+    for child, family in families.items():
+        for process in {*family, *_family(child.pid)}:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    return killed
+
+
+def _family(pid: int | None) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid) if pid is not None else None
+        return [] if process is None else [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(pid: int | None, number: int) -> None:
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _describe_end(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def _python_path() -> str:
+    """Where `rag` is, in front of the person's own: children run in other folders."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]))
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _turn_log(log: Path) -> None:
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > _LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+
+
+def follow(parent: int) -> None:
+    """Stop this process in good order when ``parent`` is gone, and in any case soon after."""
+    threading.Thread(target=_watch, args=[parent], name="follow-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_WORDS_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    follow(int(sys.argv[1]))
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,0 +1,202 @@
+"""The command `corpuscope`. Exit codes: 0 done, 1 the work failed, 2 wrong usage. docs/cli.md has the JSON shapes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rag.cli_output import Output
+from rag.errors import CorpuscopeError, SettingsError
+from rag.settings import Settings, load_settings
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+MODES = ("dense", "lexical", "hybrid")
+
+Command = Callable[[Namespace, Settings, Output], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = make_parser().parse_args(argv)
+    out = Output(json=arguments.json)
+    try:
+        settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        command: Command = arguments.run
+        return command(arguments, settings, out)
+    except KeyboardInterrupt:
+        out.say("Stopped.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return FAILED
+    except CorpuscopeError as error:
+        _report(error, out)
+        return WRONG_USAGE if isinstance(error, SettingsError) else FAILED
+
+
+def _report(error: CorpuscopeError, out: Output) -> None:
+    out.say(f"{error} {error.hint}".strip())
+    if out.json:
+        print(json.dumps({"error": str(error), "hint": error.hint or None}, ensure_ascii=False), file=out.stdout)
+
+
+def make_parser() -> ArgumentParser:
+    """The whole command line."""
+    common = ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", default=SUPPRESS, help="print results as JSON")
+    parser = ArgumentParser(
+        prog="corpuscope",
+        description="Look inside your corpus. Without a command: start the database, the workers and the app.",
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"corpuscope {version('corpuscope')}")
+    parser.set_defaults(run=_launch, json=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name: str, run: Command, text: str) -> ArgumentParser:
+        command: ArgumentParser = commands.add_parser(name, parents=[common], help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    _add_ingest(add("ingest", _ingest, "Store files and folders in a collection."))
+    _add_search(add("search", _search, "Search a collection."))
+    _add_ask(add("ask", _ask, "Ask a question and read the answer as it is written; citations come last."))
+    _add_eval(add("eval", _eval, "Score retrieval on a labelled set, in a collection of its own."))
+    add("status", _status, "Say what runs and how far every collection is.")
+    add("worker", _worker, "Run a worker until Ctrl-C.")
+    add("migrate", _migrate, "Bring the database schema up to date.")
+    _add_bench(add("bench", _bench, "Measure against the raw parts."))
+    return parser
+
+
+def _add_ingest(parser: ArgumentParser) -> None:
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=_existing, help="a file or a folder")
+    parser.add_argument("--collection", metavar="NAME", required=True, help="made if it doesn't exist")
+    parser.add_argument("--wait", action="store_true", help="wait until the files are searchable or have failed")
+    parser.add_argument(
+        "--replace", action="store_true", help="a file takes the place of one with its name; without it both are kept"
+    )
+
+
+def _add_search(parser: ArgumentParser) -> None:
+    parser.add_argument("query", metavar="QUERY")
+    parser.add_argument("--collection", metavar="NAME", required=True)
+    parser.add_argument("-k", metavar="N", type=_positive, help="how many chunks; the profile's number without it")
+    parser.add_argument("--threshold", metavar="T", type=_cosine, help="least cosine similarity, -1 to 1")
+    parser.add_argument("--mode", choices=MODES)
+    parser.add_argument("--profile", metavar="P", help="name of a saved retrieval profile")
+
+
+def _add_ask(parser: ArgumentParser) -> None:
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument("--collection", metavar="NAME", required=True)
+
+
+def _add_eval(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", metavar="DIR", type=_folder, help="holds corpus.jsonl, queries.jsonl, qrels.tsv and maybe spans.jsonl"
+    )
+    parser.add_argument("--mode", choices=MODES)
+    parser.add_argument("--limit-queries", metavar="N", type=_positive, help="only the first N")
+
+
+def _add_bench(parser: ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only these; all without a name")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write the rows there as JSON too")
+
+
+def _existing(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise ArgumentTypeError(f"there is no file or folder {text}")
+    return path
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ArgumentTypeError(f"there is no folder {text}")
+    return path
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
+def _cosine(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text} is not a number") from None
+    if not -1 <= value <= 1:
+        raise ArgumentTypeError(f"{text} is not between -1 and 1")
+    return value
+
+
+# Each command imports what it needs: a worker starts without the launcher, a search without the worker.
+
+
+def _launch(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag.launcher import launch
+
+    return launch(settings, as_json=out.json)
+
+
+def _ingest(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_ingest
+
+    return cli_ingest.run(arguments, settings, out)
+
+
+def _search(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_search
+
+    return cli_search.run(arguments, settings, out)
+
+
+def _ask(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_ask
+
+    return cli_ask.run(arguments, settings, out)
+
+
+def _eval(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_eval
+
+    return cli_eval.run(arguments, settings, out)
+
+
+def _status(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_status
+
+    return cli_status.run_status(arguments, settings, out)
+
+
+def _worker(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_worker
+
+    return cli_worker.run(arguments, settings, out)
+
+
+def _migrate(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_status
+
+    return cli_status.run_migrate(arguments, settings, out)
+
+
+def _bench(arguments: Namespace, settings: Settings, out: Output) -> int:
+    from rag import cli_bench
+
+    return cli_bench.run(arguments, settings, out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
