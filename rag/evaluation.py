@@ -1,0 +1,247 @@
+"""Labelled sets and what a search scores on them: reading the files, and the metrics by document and by character."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from rag.errors import InvalidInput
+from rag.records import Hit
+
+#: Chunks to ask for: enough for 100 documents that have several each. The first ones are the same for any k.
+EVALUATION_K = 1000
+BUDGETS = (4000, 8000)
+
+
+class Passage(NamedTuple):
+    """Characters of a document, end exclusive; ``document`` is the set's own id."""
+
+    document: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledDocument:
+    """One document of a set; ``title`` may be empty."""
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQuestion:
+    """A question, the documents that answer it with their relevance, and where given the exact passages."""
+
+    id: str
+    text: str
+    relevant: dict[str, int]
+    excerpts: list[Passage] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Documents and labelled questions; questions without a relevant document are left out."""
+
+    documents: list[LabelledDocument]
+    questions: list[LabelledQuestion]
+
+    @property
+    def has_excerpts(self) -> bool:
+        return any(question.excerpts for question in self.questions)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Means over the questions; ``char_recall`` by budget of characters, empty without excerpts."""
+
+    ndcg_10: float
+    recall_10: float
+    recall_100: float
+    mrr_10: float
+    char_recall: dict[int, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, float]:
+        """Under the names that the command line prints."""
+        by_document = {
+            "ndcg@10": self.ndcg_10,
+            "recall@10": self.recall_10,
+            "recall@100": self.recall_100,
+            "mrr@10": self.mrr_10,
+        }
+        return by_document | {f"char_recall@{budget}": value for budget, value in self.char_recall.items()}
+
+
+def read_set(folder: Path) -> EvaluationSet:
+    """Read corpus.jsonl, queries.jsonl, qrels.tsv and, where there is one, spans.jsonl.
+
+    Raises :class:`InvalidInput` naming the file and the line that can't be used.
+    """
+    documents = [
+        LabelledDocument(_text(row, "id"), str(row.value.get("title") or ""), _text(row, "text"))
+        for row in _read_jsonl(folder / "corpus.jsonl")
+    ]
+    texts = {document.id: document.text for document in documents}
+    if len(texts) < len(documents):
+        raise InvalidInput(f"{folder / 'corpus.jsonl'} names a document twice.")
+    asked = {_text(row, "id"): _text(row, "text") for row in _read_jsonl(folder / "queries.jsonl")}
+    relevant = _read_judgements(folder / "qrels.tsv", asked, texts)
+    spans = folder / "spans.jsonl"
+    excerpts = _read_excerpts(spans, asked, texts) if spans.exists() else {}
+    questions = [
+        LabelledQuestion(id_, text, relevant[id_], excerpts.get(id_, []))
+        for id_, text in asked.items()
+        if id_ in relevant
+    ]
+    if not questions:
+        raise InvalidInput(f"No question in {folder} has a relevant document.")
+    return EvaluationSet(documents, questions)
+
+
+def evaluate(
+    questions: Sequence[LabelledQuestion],
+    retrieve: Callable[[str], Sequence[Hit]],
+    document_of: Callable[[Hit], str],
+    on_question: Callable[[int], None] | None = None,
+) -> Metrics:
+    """Ask each question with ``retrieve`` (best first, about :data:`EVALUATION_K` chunks) and measure the answers.
+
+    ``document_of`` gives a hit's document under the set's own id. A document ranks where its best chunk does.
+    """
+    run: dict[str, list[str]] = {}
+    recalls: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+    for number, question in enumerate(questions, start=1):
+        passages = [Passage(document_of(hit), hit.start, hit.end) for hit in retrieve(question.text)]
+        run[question.id] = list(dict.fromkeys(passage.document for passage in passages))
+        if question.excerpts:
+            for budget, values in recalls.items():
+                values.append(char_recall(passages, question.excerpts, budget))
+        if on_question is not None:
+            on_question(number)
+    metrics = measure_documents(run, {question.id: question.relevant for question in questions})
+    shares = {budget: fmean(values) for budget, values in recalls.items() if values}
+    return Metrics(metrics.ndcg_10, metrics.recall_10, metrics.recall_100, metrics.mrr_10, shares)
+
+
+def measure_documents(run: Mapping[str, Sequence[str]], relevant: Mapping[str, Mapping[str, int]]) -> Metrics:
+    """Mean nDCG@10, Recall@10, Recall@100 and MRR@10 of ranked documents by question; an unanswered one counts 0."""
+    import ir_measures
+    from ir_measures import RR, R, nDCG
+
+    measures = [nDCG @ 10, R @ 10, R @ 100, RR @ 10]
+    judged = [ir_measures.Qrel(q, doc, grade) for q, grades in relevant.items() for doc, grade in grades.items()]
+    # Falling scores by rank: equal scores would be put in order of their ids.
+    scored = [
+        ir_measures.ScoredDoc(q, doc, float(len(ranked) - place))
+        for q, ranked in run.items()
+        for place, doc in enumerate(ranked)
+    ]
+    totals = dict.fromkeys(measures, 0.0)
+    for metric in ir_measures.iter_calc(measures, judged, scored):
+        totals[metric.measure] += metric.value
+    ndcg, recall, recall_far, mrr = (totals[measure] / len(relevant) for measure in measures)
+    return Metrics(ndcg_10=ndcg, recall_10=recall, recall_100=recall_far, mrr_10=mrr)
+
+
+def char_recall(ranked: Sequence[Passage], excerpts: Sequence[Passage], budget: int) -> float:
+    """The share of the excerpts' characters within the first ``budget`` characters of the ranked chunks joined.
+
+    The last chunk is cut. What chunks repeat of one another spends the budget again and counts once.
+    """
+    shown: dict[str, set[int]] = defaultdict(set)
+    for document, start, end in ranked:
+        cut = min(end, start + budget)
+        shown[document].update(range(start, cut))
+        budget -= cut - start
+        if budget <= 0:
+            break
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for document, start, end in excerpts:
+        wanted[document].update(range(start, end))
+    covered = sum(len(places & shown[document]) for document, places in wanted.items())
+    return covered / max(1, sum(map(len, wanted.values())))
+
+
+class _Row(NamedTuple):
+    path: Path
+    line: int
+    value: dict[str, Any]
+
+    def refuse(self, problem: str) -> InvalidInput:
+        return InvalidInput(f"{self.path}, line {self.line}: {problem}.")
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"{path} is missing.", hint="A set has corpus.jsonl, queries.jsonl and qrels.tsv."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text.") from error
+
+
+def _read_jsonl(path: Path) -> Iterator[_Row]:
+    for number, line in _read_lines(path):
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise InvalidInput(f"{path}, line {number}: this is not JSON ({error}).") from error
+        if not isinstance(value, dict):
+            raise InvalidInput(f"{path}, line {number}: this is not a JSON object.")
+        yield _Row(path, number, value)
+
+
+def _text(row: _Row, name: str) -> str:
+    value = row.value.get(name, row.value.get("_id") if name == "id" else None)
+    if not isinstance(value, str) or not value.strip():
+        raise row.refuse(f'"{name}" is missing or not text')
+    return value
+
+
+def _read_judgements(
+    path: Path, questions: Mapping[str, str], documents: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    relevant: dict[str, dict[str, int]] = defaultdict(dict)
+    for number, line in _read_lines(path):
+        cells = line.split("\t")
+        if number == 1 and not cells[-1].strip().lstrip("-").isdigit():
+            continue  # the header
+        row = _Row(path, number, {})
+        if len(cells) != 3:
+            raise row.refuse("a line has a question, a document and a relevance, separated by tabs")
+        question, document, grade = (cell.strip() for cell in cells)
+        if question not in questions:
+            raise row.refuse(f"there is no question {question!r}")
+        if document not in documents:
+            raise row.refuse(f"there is no document {document!r}")
+        if not grade.lstrip("-").isdigit():
+            raise row.refuse(f"the relevance is a whole number, not {grade!r}")
+        if int(grade) > 0:
+            relevant[question][document] = int(grade)
+    return dict(relevant)
+
+
+def _read_excerpts(path: Path, questions: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, list[Passage]]:
+    excerpts: dict[str, list[Passage]] = defaultdict(list)
+    for row in _read_jsonl(path):
+        question, document = _text(row, "query_id"), _text(row, "doc_id")
+        start, end = row.value.get("start"), row.value.get("end")
+        if question not in questions or document not in texts:
+            raise row.refuse("it names a question or document that the set doesn't have")
+        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(texts[document]):
+            raise row.refuse("start and end are not a span of the document's text")
+        if "text" in row.value and texts[document][start:end] != row.value["text"]:
+            raise row.refuse("the text is not what the document has at start and end")
+        excerpts[question].append(Passage(document, start, end))
+    return dict(excerpts)
