@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).resolve().parents[1]
+
 _LOOK_S = 0.5
 #: How long a child whose parent is gone may take to stop in good order.
 _LAST_WORDS_S = 20.0
@@ -31,17 +33,15 @@ _STABLE_S = 60.0
 class Child:
     """One process, in a session of its own so that a terminal's Ctrl-C reaches the parent only.
 
-    ``arguments`` are a module and its arguments. What it prints goes to ``log``.
+    ``arguments`` are a module and its arguments; it runs in the folder that holds the package. What it prints goes to
+    ``log``.
     """
 
-    def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path | None = None
-    ) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
         self._arguments = list(arguments)
         self._environment = dict(environment)
-        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._delay_s = _FIRST_DELAY_S
@@ -61,8 +61,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=self._folder,
-                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", **self._environment},
+                cwd=ROOT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
                 start_new_session=True,
             )
         self._started, self._due = time.monotonic(), None
@@ -120,11 +120,6 @@ def _signal(pid: int | None, number: int) -> None:
 
 def _describe_end(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-
-
-def _python_path() -> str:
-    """Where `rag` is, in front of the person's own: children run in other folders."""
-    return os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]))
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from pydantic import SecretStr
 
-from rag.children import Child, stop_all
+from rag.children import ROOT, Child, stop_all
 from rag.errors import CorpuscopeError
 from rag.locks import FileLock
 from rag.settings import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rag.database import Database
 
-APP = Path(__file__).resolve().parents[1] / "app.py"
+APP = ROOT / "app.py"
 
 _LOOK_S = 0.1
 _STOP_LIMIT_S = 12.0
@@ -50,7 +50,7 @@ class Launcher:
         self._problem: BaseException | None = None
         environment = settings_environment(settings)
         logs = settings.corpuscope_home / "logs"
-        self._app = Child("app", app_arguments(settings), logs / "app.log", environment, APP.parent)
+        self._app = Child("app", app_arguments(settings), logs / "app.log", environment)
         self._workers = [
             Child(f"worker {n}", ["rag.cli", "worker"], logs / f"worker-{n}.log", environment)
             for n in range(1, settings.corpuscope_workers + 1)
@@ -203,8 +203,11 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """``settings`` as environment variables, for a child process that reads them again."""
-    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    """``settings`` as environment variables, for a child that reads them again in another folder."""
+    values: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
+    values["corpuscope_home"] = settings.corpuscope_home.expanduser().absolute()
+    if Path(settings.embedding_model).expanduser().is_dir():
+        values["embedding_model"] = Path(settings.embedding_model).expanduser().absolute()
     return {
         name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in values.items()
