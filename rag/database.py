@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,8 +28,9 @@ from psycopg.types import TypeInfo
 from psycopg_pool import ConnectionPool
 
 from rag import bootstrap, migrations
-from rag.errors import CorpuscopeError, DatabaseError, DatabaseUnavailable, InvalidInput, NotAllowed
+from rag.errors import DatabaseError, DatabaseUnavailable
 from rag.postgres import DATABASE, EmbeddedPostgres
+from rag.refusals import translated
 from rag.settings import Settings
 
 WORKER_ROLE = "corpuscope_worker"
@@ -60,7 +62,8 @@ class Database:
         self.owner_dsn = owner_dsn or app_dsn
         #: Our handle on the embedded server; None when the database is elsewhere.
         self.server = server
-        self._opened: list[ConnectionPool[Connection[Any]]] = []
+        self._pools: dict[str, ConnectionPool[Connection[Any]]] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Database:
         return self
@@ -72,26 +75,23 @@ class Database:
 
     def close(self) -> None:
         """Close the connections, and leave the embedded server (which stops with its last user)."""
-        for pool in self._opened:
-            pool.close()
-        self._opened.clear()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
         if self.server is not None:
             self.server.close()
 
-    @cached_property
+    @property
     def pool(self) -> ConnectionPool[Connection[Any]]:
         """Connections for user requests, with no rights until :meth:`as_user`."""
-        return self._open_pool(self.app_dsn, "corpuscope app")
-
-    @cached_property
-    def _worker_pool(self) -> ConnectionPool[Connection[Any]]:
-        return self._open_pool(self.owner_dsn, "corpuscope worker")
+        return self._pool("corpuscope app", self.app_dsn)
 
     @contextmanager
     def as_user(self, user: User, *, limit_s: float = _USER_LIMIT_S) -> Iterator[Connection[Any]]:
         """One transaction with the rights of ``user``, committed at the end of the block, rolled back on an error.
 
-        A statement may take ``limit_s``. Errors are translated: see :func:`translate`.
+        A statement may take ``limit_s``. Errors are translated: see :func:`rag.refusals.translate`.
         """
         claims = dict(user) if isinstance(user, Mapping) else {"sub": str(user), "role": "authenticated"}
         settings = {"role": "authenticated", "request.jwt.claims": json.dumps(claims)}
@@ -101,7 +101,7 @@ class Database:
     @contextmanager
     def as_worker(self, *, limit_s: float = 0) -> Iterator[Connection[Any]]:
         """One transaction with the worker's rights; ``limit_s`` 0 means no limit on a statement."""
-        with self._transaction(self._worker_pool, {"role": WORKER_ROLE}, limit_s) as conn:
+        with self._transaction(self._pool("corpuscope worker", self.owner_dsn), {"role": WORKER_ROLE}, limit_s) as conn:
             yield conn
 
     @contextmanager
@@ -151,27 +151,38 @@ class Database:
             finally:
                 pool.putconn(conn)
 
-    def _open_pool(self, dsn: str, name: str) -> ConnectionPool[Connection[Any]]:
+    def _pool(self, name: str, dsn: str) -> ConnectionPool[Connection[Any]]:
+        with self._lock:
+            if name not in self._pools:
+                self._pools[name] = self._open_pool(name, dsn)
+            return self._pools[name]
+
+    def _open_pool(self, name: str, dsn: str) -> ConnectionPool[Connection[Any]]:
         options = {"autocommit": True, "context": self._adapters, "application_name": name}
-        if _is_transaction_pooler(dsn):
+        pooler = _is_transaction_pooler(dsn)
+        if pooler:
             options["prepare_threshold"] = None
-        pool = ConnectionPool(
+        return ConnectionPool(
             _patient(dsn),
             kwargs=options,
+            # Without a login of their own, user requests come with the owner's rights: put them aside.
+            configure=_drop_rights if self.app_dsn == self.owner_dsn and not pooler else None,
             min_size=1,
             max_size=_POOL_SIZE,
             timeout=_POOL_WAIT_S,
             name=name,
             open=True,
         )
-        self._opened.append(pool)
-        return pool
 
     @cached_property
     def _adapters(self) -> AdaptersMap:
         """How Python and Postgres values meet, pgvector's included; looked up once for all connections."""
-        with translated(), connect(self.app_dsn) as conn:
+        with connect(self.app_dsn) as conn:
             return _vector_adapters(conn)
+
+
+def _drop_rights(conn: Connection[Any]) -> None:
+    conn.execute("set role anon")
 
 
 def _begin(pool: ConnectionPool[Connection[Any]], settings: Mapping[str, str]) -> Connection[Any]:
@@ -243,42 +254,6 @@ def _vector_adapters(conn: Connection[Any]) -> AdaptersMap:
     for name, oid, array_oid in rows:
         register[name](adapters, TypeInfo(name, oid, array_oid))
     return adapters
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's errors into ours for the block."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translate(error) from error
-
-
-def translate(error: psycopg.Error) -> CorpuscopeError:
-    """Plain words for a driver's error: no connection, no right, refused by a rule of the schema, or the rest.
-
-    ``raise exception`` in a function of the schema is written for people: its message becomes an InvalidInput.
-    """
-    said = error.diag.message_primary or str(error).strip().splitlines()[-1:]
-    match error:
-        case psycopg.errors.InsufficientPrivilege():
-            return NotAllowed()
-        case psycopg.errors.RaiseException():
-            return InvalidInput(error.diag.message_primary)
-        case psycopg.errors.QueryCanceled():
-            return DatabaseError("That took too long and was stopped.", hint="Ask for less at once, or try again.")
-        case psycopg.errors.DiskFull():
-            return DatabaseError("The disk of the database is full.", hint="Free some space, then try again.")
-        case psycopg.errors.LockNotAvailable() | psycopg.errors.DeadlockDetected():
-            return DatabaseError("Somebody else is changing the same thing.", hint="Try again in a moment.")
-        case psycopg.OperationalError():
-            return DatabaseUnavailable(f"The database can't be reached: {_plain(said)}")
-    return DatabaseError(f"The database refused that: {_plain(said)}")
-
-
-def _plain(said: str | list[str]) -> str:
-    text = said if isinstance(said, str) else " ".join(said)
-    return text.removeprefix("FATAL:").strip().rstrip(".") + "."
 
 
 def open_database(settings: Settings, *, on_progress: Progress | None = None) -> Database:
