@@ -79,7 +79,7 @@ _SCRIPTS: dict[str, re.Pattern[str]] = {
 _LETTERS = re.compile(r"[^\W\d_]")
 _YIDDISH = re.compile("[\u05f0-\u05f2]|\u05d9\u05d9|\u05d0\u05b7|\u05d0\u05b8")
 _HEBREW = re.compile(r"[\u05d0-\u05ea]")
-_NOISE = re.compile(r"https?://\S+|\S+@\S+|[|#*=_`~<>\[\]{}\\^]+|\d+")
+_NOISE = re.compile(r"(https?://\S+|[^\s@]{1,64}@\S+|[|#*=_`~<>\[\]{}\\^\s]+|-{2,}|\d+)+")
 #: Detection looks at this many characters, taken from five places of a long text.
 SAMPLE_CHARS = 4000
 _MIN_LETTERS = 12
@@ -108,7 +108,7 @@ def detect_language(text: str) -> str | None:
         return by_script
     if letters < _MIN_LETTERS:
         return None
-    code, probability = rank_languages(sample)[0]
+    code, probability = _most_probable(sample)
     return code if probability >= _SURE else None
 
 
@@ -125,30 +125,38 @@ def text_search_configuration(code: str | None) -> str:
 
 
 def rank_languages(text: str) -> list[tuple[str, float]]:
-    """All languages of the table that the model knows, most probable first, with probabilities."""
+    """All 140 languages that the model knows, most probable first, with probabilities."""
     ranked = [(str(code), float(probability)) for code, probability in _load().rank(text)]
     return [("no" if code == "nn" else code, probability) for code, probability in ranked]
 
 
+def _most_probable(text: str) -> tuple[str, float]:
+    """The best language of the table and its share of the table's probability.
+
+    Open choice among all languages takes short English for Pidgin and abstracts for Latin.
+    """
+    known = [(code, probability) for code, probability in rank_languages(text) if code in LANGUAGES]
+    total = sum(probability for _, probability in known)
+    code, probability = known[0]
+    return code, probability / total if total > 0 else 0.0
+
+
 def _load() -> _Identifier:
-    """py3langid's model, restricted to the table: open choice among 140 languages takes abstracts for Latin."""
     global _identifier
     with _lock:
         if _identifier is None:
             from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-            identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-            known = set(identifier.labels)
-            identifier.set_languages([code for code in (*LANGUAGES, "nn") if code in known])
-            _identifier = identifier
+            _identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         return _identifier
 
 
 def _sample(text: str) -> str:
     if len(text) <= SAMPLE_CHARS:
         return text
-    step, size = len(text) // 5, SAMPLE_CHARS // 5
-    return "\n".join(text[start : start + size] for start in range(0, 5 * step, step))
+    size = SAMPLE_CHARS // 5
+    step = (len(text) - size) // 4
+    return "\n".join(text[part * step : part * step + size] for part in range(5))
 
 
 def _by_script(sample: str, letters: int) -> str | None:

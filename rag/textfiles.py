@@ -34,6 +34,7 @@ _ESCAPED_KOREAN = re.compile(rb"\x1b\$\)C")
 _SAMPLE = 60_000
 _HEAD = 2**20
 _ENOUGH = 0.85
+_MARGIN = 0.01
 _NEXT_STEP = "Save it as UTF-8 in an editor and upload it again."
 
 
@@ -81,6 +82,9 @@ def _wide(data: bytes) -> tuple[str, str] | None:
     for encoding, width, place in (("utf-32-le", 4, 3), ("utf-32-be", 4, 0)):
         if len(data) % width == 0 and sample[place::4].count(0) * 4 >= len(sample) and zeros * 2 > len(sample):
             return _strict(data, encoding)
+    for encoding, place in (("utf-16-le", 1), ("utf-16-be", 0)):
+        if sample[place::2].count(0) * 3 >= len(sample) // 2 and sample[1 - place :: 2].count(0) * 50 <= len(sample):
+            return _strict(data, encoding)
     if len(data) % 2 == 1 or (zeros * 10 < len(sample) and _is_clean_utf8(sample.replace(b"\0", b""))):
         return None
     scored = [(_score(data[:_HEAD], encoding), encoding) for encoding in ("utf-16-le", "utf-16-be")]
@@ -111,7 +115,7 @@ def _utf8(data: bytes) -> tuple[str, str] | None:
         found = text, "utf-8"
     text = found[0]
     visible = text.replace("\0", "")[: 20 * _SAMPLE]
-    if len(visible) * 2 < len(text[: 20 * _SAMPLE]) or _controls(visible):
+    if len(visible) * 5 < 4 * len(text[: 20 * _SAMPLE]) or _controls(visible):
         _refuse_binary(data)
     return found
 
@@ -173,9 +177,11 @@ def _detect(data: bytes) -> tuple[str, str]:
     detector.feed(head, last=True)
     guess, _ = detector.guess_assess(tld=None, allow_utf8=False)
     best, best_score = "", 0.0
-    for encoding in dict.fromkeys([_python_name(guess) or "cp1252", *_CANDIDATES]):
+    guessed = _python_name(guess) or "cp1252"
+    for encoding in dict.fromkeys([guessed, *_CANDIDATES]):
         score = _score(head, encoding)
-        if score > best_score + 0.005:
+        # The detector knows letter pairs of many languages; another encoding must read clearly better than its guess.
+        if score > best_score + (_MARGIN if best == guessed and best_score > 0 else 0.005):
             best, best_score = encoding, score
         if best_score >= 0.99:
             break
