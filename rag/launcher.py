@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 APP = ROOT / "app.py"
 
+#: Says where the running one is; left behind by an unclean end only.
+_ADDRESS = "launcher.json"
 _LOOK_S = 0.1
 _STOP_LIMIT_S = 12.0
 _GIVE_UP_OPENING_S = 20.0
@@ -150,7 +152,7 @@ def launch(settings: Settings, *, as_json: bool = False) -> int:
         _print_address(_read_address(home) or address(settings), as_json=as_json, already=True)
         return 0
     try:
-        check_port(settings)
+        _wait_for_port(settings, 10 if _read_address(home) else 0)
         _write_address(home, settings)
         launcher = Launcher(
             settings,
@@ -158,7 +160,9 @@ def launch(settings: Settings, *, as_json: bool = False) -> int:
             lambda: _print_address(address(settings), as_json=as_json, already=False),
         )
         with _signals(launcher.stop):
-            return launcher.run()
+            code = launcher.run()
+        (home / _ADDRESS).unlink(missing_ok=True)
+        return code
     finally:
         lock.release()
 
@@ -259,6 +263,18 @@ def check_port(settings: Settings) -> None:
             ) from error
 
 
+def _wait_for_port(settings: Settings, patience_s: float) -> None:
+    """As :func:`check_port`; after an unclean end the app of the last start may still be about to let go."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return check_port(settings)
+        except CorpuscopeError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
 def _describe_holder(port: int) -> str:
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
@@ -269,10 +285,10 @@ def _describe_holder(port: int) -> str:
 
 
 def _write_address(home: Path, settings: Settings) -> None:
-    (home / "launcher.json").write_text(json.dumps({"pid": os.getpid(), "address": address(settings)}))
+    (home / _ADDRESS).write_text(json.dumps({"pid": os.getpid(), "address": address(settings)}))
 
 
 def _read_address(home: Path) -> str:
     with suppress(OSError, ValueError):
-        return str(json.loads((home / "launcher.json").read_text())["address"])
+        return str(json.loads((home / _ADDRESS).read_text())["address"])
     return ""
