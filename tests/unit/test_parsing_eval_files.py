@@ -115,4 +115,5 @@ def test_a_password_has_its_own_error(parser: Parser) -> None:
 def test_a_zip_slip_entry_lands_nowhere(parser: Parser) -> None:
     parser.parse(FILES / "zip_slip.docx", "zip_slip.docx")
 
-    assert list(Path(tempfile.gettempdir()).rglob("pwned_zip_slip_A.txt")) == []
+    places = [Path(tempfile.gettempdir()), Path.cwd(), *Path.cwd().parents]
+    assert [place for place in places if (place / "pwned_zip_slip_A.txt").exists()] == []
