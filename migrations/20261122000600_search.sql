@@ -17,7 +17,7 @@ begin
     if to_regclass('public.' || name) is not null then
         return true;
     end if;
-    if corpuscope.model_row_count(model) < 10000 or not pg_try_advisory_xact_lock(4857342119002, model) then
+    if corpuscope.model_row_count(model) < 10000 or not pg_try_advisory_xact_lock(hashtext('corpuscope vector index'), model) then
         return false;
     end if;
     execute format(
