@@ -1,0 +1,146 @@
+"""Document: one document's text as search sees it, at a span if the address names one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import streamlit as st
+
+from pages.parts.addresses import read_span, read_uuid
+from pages.parts.document_actions import delete_dialog
+from pages.parts.document_chunks import show_chunks, show_marks
+from pages.parts.document_table import chunks_of, status_of
+from pages.parts.document_text import show_document_text
+from pages.parts.empty import empty_state
+from pages.parts.notices import show_notices
+from pages.parts.session import connect, require_database, require_user
+from pages.parts.span_actions import language_picker
+from pages.parts.words import count, guarded, plain, show_error, size
+from rag.collections import get_collection
+from rag.documents import get_document, read_file
+from rag.errors import NotFound
+from rag.marks import list_marks
+from rag.records import FINAL_STAGES, Collection, DocumentRow
+from rag.texts import list_chunks, read_text
+
+_COLORS = {"Ready": "green", "Failed": "red", "Cancelled": "gray", "Paused": "orange", "Waiting": "gray"}
+
+
+def show_nothing() -> None:
+    with empty_state(
+        "No document chosen",
+        "Open one from the Documents page, a search result or a citation.",
+        icon="article",
+        key="document",
+    ):
+        st.page_link("pages/documents.py", label="Go to Documents", icon=":material/arrow_back:")
+
+
+def show_header(document: DocumentRow, collection: Collection) -> None:
+    query = {"collection": str(collection.id)}
+    st.page_link("pages/documents.py", label=plain(collection.name), icon=":material/arrow_back:", query_params=query)
+    with st.container(horizontal=True, vertical_alignment="center", key="page-header"):
+        st.title(plain(document.name), anchor=False, width="stretch")
+        st.download_button(
+            "Original",
+            lambda: _read_original(document),
+            file_name=document.name,
+            mime="application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            key="original",
+            help=f"The file as it was uploaded, {size(document.size)}",
+        )
+        if collection.role != "viewer" and st.button("Delete", icon=":material/delete:", key="delete_this"):
+            delete_dialog([document.id], [document.name])
+    show_notices()
+    status = status_of(document)
+    facts = [
+        document.title if document.title and document.title != document.name else "",
+        count(document.page_count, "page") if document.page_count else "",
+        f"{document.char_count:,} characters" if document.char_count else "",
+        f"{chunks_of(document)} chunks" if document.chunk_count else "",
+        f"revision {document.text_revision}" if document.text_revision > 1 else "",
+    ]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status, color=_COLORS.get(status, "blue"))  # type: ignore[arg-type]
+        st.caption(" · ".join(plain(fact) for fact in facts if fact), width="content")
+
+
+def _read_original(document: DocumentRow) -> bytes:
+    with connect() as conn:
+        return b"".join(read_file(conn, document.id))
+
+
+@guarded
+def watch(document: DocumentRow) -> None:
+    """While work goes on, looks again each second and redraws when the stage or a counter moved."""
+    with connect() as conn:
+        now = get_document(conn, document.id)
+    if (now.stage, now.text_revision, now.chunk_count, now.paused) != (
+        document.stage,
+        document.text_revision,
+        document.chunk_count,
+        document.paused,
+    ):
+        st.rerun()
+    if now.chunk_count:
+        share = now.embedded_count / now.chunk_count
+        st.progress(min(1.0, share), text=f"{status_of(now)}: {now.embedded_count:,} of {now.chunk_count:,} chunks")
+    else:
+        st.caption(f":shimmer[{status_of(now)}…]")
+
+
+def show_document(document: DocumentRow, collection: Collection) -> None:
+    show_header(document, collection)
+    if document.error:
+        hint = f"  \n{plain(document.error_hint)}" if document.error_hint else ""
+        st.error(f"{plain(document.error)}{hint}", icon=":material/error:")
+    if document.stage not in FINAL_STAGES:
+        st.fragment(watch, run_every=timedelta(seconds=1), key="watch-document")(document)
+    if not document.text_revision:
+        return
+    with connect() as conn:
+        text = read_text(conn, document.id)
+        chunks = list_chunks(conn, document.id)
+        marks = list_marks(conn, document.id)
+    may_edit = collection.role != "viewer"
+    focus = read_span(len(text.text))
+    views = {"text": "Text", "chunks": f"Chunks {len(chunks):,}", "marks": f"Marks {len(marks):,}"}
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        view = st.segmented_control(
+            "View",
+            list(views),
+            default="text",
+            required=True,
+            format_func=views.__getitem__,
+            key="document_view",
+            label_visibility="collapsed",
+        )
+        language_picker(document, disabled=not may_edit)
+    if view == "chunks":
+        show_chunks(document, chunks, may_edit=may_edit)
+    elif view == "marks":
+        show_marks(text, marks, may_edit=may_edit)
+    else:
+        show_document_text(text, chunks, marks, focus, may_edit=may_edit)
+
+
+require_user()
+require_database()
+wanted = read_uuid("document")
+if wanted is None:
+    st.title("Document", anchor=False)
+    show_notices()
+    show_nothing()
+else:
+    try:
+        with connect() as conn:
+            found = get_document(conn, wanted)
+            home = get_collection(conn, found.collection_id)
+    except NotFound as error:
+        st.title("Document", anchor=False)
+        show_error(error)
+        st.page_link("pages/documents.py", label="Go to Documents", icon=":material/arrow_back:")
+    else:
+        show_document(found, home)

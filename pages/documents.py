@@ -1,0 +1,140 @@
+"""Documents: put files in, watch them become searchable, and act on them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.parts.collection_dialogs import collection_form, try_sample
+from pages.parts.document_actions import document_actions, open_document
+from pages.parts.document_table import CSV_COLUMNS, csv_rows, document_table
+from pages.parts.downloads import file_name, to_csv
+from pages.parts.empty import empty_state
+from pages.parts.notices import notify
+from pages.parts.picker import collection_menu, page_header
+from pages.parts.progress_bar import progress_bar, rate_of
+from pages.parts.session import connect, require_database, require_user
+from pages.parts.uploads import FORMATS, upload_form
+from pages.parts.words import count, guarded, plain
+from rag.documents import list_documents
+from rag.progress import Progress, read_progress
+from rag.records import FINAL_STAGES, Collection, DocumentRow
+
+#: Seconds between two looks while something goes on, and while nothing does (somebody else may add documents).
+BUSY_S, IDLE_S = 1.0, 5.0
+
+
+def show_first_steps() -> None:
+    with empty_state(
+        "Look inside your corpus",
+        "A collection holds the documents that you search and ask together. Try the sample, or make your own.",
+        icon="library_books",
+        key="collections",
+    ):
+        if st.button("Try the sample corpus", type="primary", icon=":material/play_circle:", key="sample"):
+            try_sample()
+        st.caption("or", width="content")
+        with st.container(border=True, width=420):
+            st.markdown("**Make a collection**")
+            collection_form()
+
+
+def show_empty_collection(collection: Collection) -> None:
+    with empty_state(
+        f"{plain(collection.name)} has no documents yet",
+        f"Upload files above: {FORMATS}. Each is read, cut into chunks and embedded; then you can search it.",
+        icon="note_add",
+        key="documents",
+    ):
+        if st.button("Try the sample corpus", icon=":material/play_circle:", key="sample"):
+            try_sample()
+
+
+def show_documents(collection: Collection) -> None:
+    with connect() as conn:
+        progress = read_progress(conn, collection.id)
+    view = st.fragment(live_view, run_every=BUSY_S if progress.active else IDLE_S, key="live-documents")
+    view(collection, progress.active)
+
+
+@guarded
+def live_view(collection: Collection, was_active: bool) -> None:
+    with connect() as conn:
+        progress = read_progress(conn, collection.id)
+        documents = list_documents(conn, collection.id)
+    _tick_at_the_right_pace(progress, documents, was_active)
+    if not documents:
+        show_empty_collection(collection)
+        return
+    progress_bar(progress, rate_of(collection, progress))
+    selected = document_table(_filter(documents), open_document)
+    with st.container(horizontal=True, vertical_alignment="center", key="document-actions"):
+        document_actions(collection, documents, selected)
+        st.download_button(
+            "CSV",
+            lambda: to_csv(csv_rows(documents), CSV_COLUMNS),
+            file_name=file_name(collection.name, "documents"),
+            mime="text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            key="documents_csv",
+            help="This table as a CSV file",
+        )
+
+
+def _tick_at_the_right_pace(progress: Progress, documents: list[DocumentRow], was_active: bool) -> None:
+    """A fragment's pace is fixed by the run that made it: start over when work began or ended."""
+    if progress.active == was_active:
+        return
+    if was_active and documents:
+        failed = sum(document.stage == "failed" for document in documents)
+        ready = sum(document.stage == "ready" for document in documents)
+        words = f"{count(ready, 'document')} ready" + (f", {failed:,} failed" if failed else "")
+        notify(words, icon="error" if failed else "check_circle")
+    st.rerun()
+
+
+def _filter(documents: list[DocumentRow]) -> list[DocumentRow]:
+    """Which documents to show: by state and by a part of the name."""
+    groups = {
+        "All": documents,
+        "Ready": [document for document in documents if document.stage == "ready"],
+        "In work": [document for document in documents if document.stage not in FINAL_STAGES],
+        "Failed": [document for document in documents if document.stage == "failed"],
+        "Cancelled": [document for document in documents if document.stage == "cancelled"],
+    }
+    options = [name for name, members in groups.items() if members or name == "All"]
+    if st.session_state.get("document_filter") not in options:
+        st.session_state["document_filter"] = "All"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        picked = st.segmented_control(
+            "Show",
+            options,
+            required=True,
+            format_func=lambda name: f"{name} {len(groups[name]):,}",
+            key="document_filter",
+            label_visibility="collapsed",
+        )
+        part = st.text_input(
+            "Name contains",
+            key="document_name",
+            placeholder="Filter by name",
+            label_visibility="collapsed",
+            icon=":material/filter_list:",
+            width=240,
+            type="search",
+        )
+    chosen = groups[picked or "All"]
+    wanted = (part or "").casefold().strip()
+    return [document for document in chosen if wanted in document.name.casefold()] if wanted else chosen
+
+
+require_user()
+require_database()
+chosen = page_header("Documents", collection_menu)
+if chosen is None:
+    show_first_steps()
+else:
+    if chosen.role != "viewer":
+        upload_form(chosen, expanded=not chosen.document_count)
+    show_documents(chosen)

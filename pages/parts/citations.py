@@ -1,0 +1,70 @@
+"""An answer's sources: markers that open the quoted span, and a row of numbered popovers with the quotes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import streamlit as st
+
+from pages.parts.addresses import span_address, span_query
+from pages.parts.highlights import cut_around, mark_spans
+from pages.parts.markdown import link_markers, sanitise
+from pages.parts.words import plain
+from rag.chat_records import Citation, Message, Passage
+
+
+def answer_markdown(message: Message) -> str:
+    """The answer's text with each marker linked to the words that it quotes."""
+    passages = {passage.number: passage for passage in message.passages}
+    ordered = sorted(message.citations, key=lambda citation: citation.ordinal)
+
+    def address(position: int, number: int) -> str | None:
+        passage = passages.get(number)
+        if passage is None or passage.document_id is None:
+            return None
+        cited = _citation_at(ordered, position, number)
+        start, end = (cited.start, cited.end) if cited else (passage.start, passage.end)
+        return span_address(passage.document_id, start, end)
+
+    return link_markers(sanitise(message.content), address)
+
+
+def _citation_at(ordered: list[Citation], position: int, number: int) -> Citation | None:
+    if position < len(ordered) and ordered[position].number == number:
+        return ordered[position]
+    return next((citation for citation in ordered if citation.number == number), None)
+
+
+def sources_row(message: Message) -> None:
+    """One popover a cited passage, in order of its number."""
+    cited: dict[int, list[Citation]] = defaultdict(list)
+    for citation in message.citations:
+        cited[citation.number].append(citation)
+    passages = [passage for passage in message.passages if passage.number in cited]
+    if not passages:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"sources-{message.id}"):
+        st.caption("Sources", width="content")
+        for passage in sorted(passages, key=lambda passage: passage.number):
+            _source(message, passage, cited[passage.number])
+
+
+def _source(message: Message, passage: Passage, citations: list[Citation]) -> None:
+    page = f", p. {passage.page}" if passage.page else ""
+    name = passage.document if len(passage.document) <= 34 else f"{passage.document[:30]}…"
+    with st.popover(f"\\[{passage.number}\\] {plain(name)}{page}", key=f"source-{message.id}-{passage.number}"):
+        st.markdown(f"**{plain(passage.title or passage.document)}**{plain(page)}")
+        spans = [(citation.start - passage.start, citation.end - passage.start) for citation in citations]
+        inside = sorted((start, end) for start, end in spans if 0 <= start < end <= len(passage.text))
+        text, shown = cut_around(passage.text, inside, most=700)
+        st.html(f'<div class="cs-text cs-quote" dir="auto">{mark_spans(text, shown)}</div>')
+        if passage.document_id is None:
+            st.caption("The document was deleted since; the quote is what is left of it.")
+            return
+        first = min(citations, key=lambda citation: citation.start)
+        st.page_link(
+            "pages/document.py",
+            label="Open at the quote",
+            icon=":material/article:",
+            query_params=span_query(passage.document_id, first.start, first.end),
+        )

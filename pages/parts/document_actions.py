@@ -1,0 +1,120 @@
+"""What can be done with selected documents: open, retry, pause, resume, cancel, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import streamlit as st
+
+from pages.parts.notices import notify
+from pages.parts.session import connect
+from pages.parts.words import count, guarded, plain, show_error
+from rag.documents import (
+    cancel_documents,
+    delete_documents,
+    describe_deletion,
+    pause_documents,
+    resume_documents,
+    retry_documents,
+)
+from rag.errors import CorpuscopeError
+from rag.records import FINAL_STAGES, Collection, DocumentRow
+
+Action = Callable[[psycopg.Connection[Any], Sequence[UUID]], int]
+
+
+def open_document(shown: Sequence[DocumentRow]) -> None:
+    """Callback of the table's Open buttons: remembers which; the page switches on this run."""
+    row = st.session_state["open_document"]["row"]
+    if row < len(shown):
+        st.session_state["opening"] = str(shown[row].id)
+
+
+def document_actions(collection: Collection, documents: Sequence[DocumentRow], selected: Sequence[DocumentRow]) -> None:
+    """The row of buttons under the table; each is there only when it would do something."""
+    if opening := st.session_state.pop("opening", None):
+        st.switch_page("pages/document.py", query_params={"document": opening})
+    if collection.role == "viewer":
+        return
+    if not selected:
+        _act_on_all(documents)
+        return
+    st.markdown(f"**{len(selected):,} selected**", width="content")
+    unfinished = [document for document in selected if document.stage not in FINAL_STAGES]
+    _offer("Retry", "refresh", retry_documents, [d for d in selected if d.stage in ("failed", "cancelled")])
+    _offer("Pause", "pause", pause_documents, [d for d in unfinished if not d.paused])
+    _offer("Resume", "play_arrow", resume_documents, [d for d in unfinished if d.paused])
+    _offer("Cancel", "cancel", cancel_documents, unfinished)
+    if st.button("Delete", icon=":material/delete:", key="delete_selected"):
+        delete_dialog([document.id for document in selected], [document.name for document in selected])
+
+
+def _act_on_all(documents: Sequence[DocumentRow]) -> None:
+    failed = [document for document in documents if document.stage == "failed"]
+    unfinished = [document for document in documents if document.stage not in FINAL_STAGES]
+    _offer("Retry all failed", "refresh", retry_documents, failed)
+    _offer("Pause all", "pause", pause_documents, [document for document in unfinished if not document.paused])
+    _offer("Resume all", "play_arrow", resume_documents, [document for document in unfinished if document.paused])
+    st.caption("Select rows to retry, pause, cancel or delete them.", width="content")
+
+
+_DONE = {"Retry": "taken up again", "Pause": "paused", "Resume": "going on", "Cancel": "cancelled"}
+
+
+def _offer(label: str, icon: str, action: Action, documents: Sequence[DocumentRow]) -> None:
+    if not documents:
+        return
+    if st.button(label, icon=f":material/{icon}:", key=f"act_{label}"):
+        try:
+            with connect() as conn:
+                done = action(conn, [document.id for document in documents])
+        except CorpuscopeError as error:
+            show_error(error)
+            return
+        notify(f"{count(done, 'document')} {_DONE[label.split()[0]]}.")
+        st.rerun()
+
+
+@st.dialog("Delete documents")
+@guarded
+def delete_dialog(ids: Sequence[UUID], names: Sequence[str]) -> None:
+    """Says what goes with the documents and asks once."""
+    with connect() as conn:
+        gone = describe_deletion(conn, ids)
+    if len(names) == 1:
+        st.markdown(f"**{plain(names[0])}** goes for good, and with it:")
+    else:
+        st.markdown(f"**{count(len(names), 'document')}** go for good, and with them:")
+    st.markdown("\n".join(_losses(gone)) or "- nothing else")
+    if len(names) > 1:
+        listed = ", ".join(plain(name) for name in names[:8])
+        st.caption(listed + (f" and {len(names) - 8:,} more" if len(names) > 8 else ""))
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        keep = st.button("Keep", key="keep_documents")
+        delete = st.button("Delete for good", key="delete_documents", type="primary", icon=":material/delete:")
+    if keep:
+        st.rerun()
+    if delete:
+        with connect() as conn:
+            done = delete_documents(conn, ids)
+        notify(f"{count(done, 'document')} deleted.", icon="delete")
+        if st.query_params.get("document"):
+            st.switch_page("pages/documents.py")
+        st.rerun()
+
+
+def _losses(gone: dict[str, int]) -> list[str]:
+    lines = []
+    if gone["documents"]:
+        one = gone["documents"] == 1
+        lines.append(f"- the original {'file' if one else 'files'} and the text read from {'it' if one else 'them'}")
+    if gone["chunks"]:
+        lines.append(f"- {count(gone['chunks'], 'chunk')}: searches won't find them any more")
+    if gone["marks"]:
+        lines.append(f"- {count(gone['marks'], 'exclusion or tag', 'exclusions and tags')}")
+    if gone["citations"]:
+        lines.append(f"- the source of {count(gone['citations'], 'citation')} in your chats; the quotes stay")
+    return lines

@@ -1,0 +1,147 @@
+"""The Documents table: one row a document, and what each column says."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.parts.words import size, to_local
+from rag.languages import language_name
+from rag.records import FINAL_STAGES, DocumentRow, Stage
+
+OnOpen = Callable[[Sequence[DocumentRow]], None]
+
+#: Rows that are drawn; more would make each tick heavy, and nobody scrolls through thousands.
+MOST_ROWS = 500
+
+STATUS_WORDS: dict[Stage, str] = {
+    "stored": "Waiting",
+    "parsing": "Reading",
+    "chunking": "Chunking",
+    "embedding": "Embedding",
+    "ready": "Ready",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+_COLORS = {
+    "Waiting": "gray",
+    "Reading": "blue",
+    "Chunking": "blue",
+    "Embedding": "blue",
+    "Ready": "green",
+    "Failed": "red",
+    "Cancelled": "gray",
+    "Paused": "orange",
+}
+
+
+def status_of(document: DocumentRow) -> str:
+    """The stage as a word."""
+    return "Paused" if document.paused and document.stage not in FINAL_STAGES else STATUS_WORDS[document.stage]
+
+
+def chunks_of(document: DocumentRow) -> str:
+    """``12`` when all chunks are embedded, ``5 of 12`` while they are not."""
+    if document.embedded_count >= document.chunk_count:
+        return f"{document.chunk_count:,}" if document.chunk_count else ""
+    return f"{document.embedded_count:,} of {document.chunk_count:,}"
+
+
+def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[DocumentRow]:
+    """Draw the table and return the selected documents.
+
+    The key holds which documents are shown: a selection is by row number and must not move to another document.
+    """
+    shown = documents[:MOST_ROWS]
+    key = f"documents-{zlib.crc32(b''.join(document.id.bytes for document in shown))}"
+    state = st.dataframe(
+        _frame(shown),
+        key=key,
+        on_select="rerun",
+        selection_mode="multi-row",
+        hide_index=True,
+        height=min(38 + 35 * max(len(shown), 1), 560),
+        row_height=35,
+        placeholder="",
+        column_config=_columns(shown, on_open),
+        alt="Documents of the collection with their state",
+    )
+    if len(documents) > MOST_ROWS:
+        st.caption(f"The newest {MOST_ROWS:,} of {len(documents):,} documents are shown; filter to see others.")
+    rows = state.selection.rows
+    return [shown[row] for row in rows if row < len(shown)]
+
+
+def _frame(documents: Sequence[DocumentRow]) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {
+        "open": ["Open"] * len(documents),
+        "name": [document.name for document in documents],
+        "status": [[status_of(document)] for document in documents],
+        "progress": [_share(document) for document in documents],
+        "chunks": [chunks_of(document) for document in documents],
+        "pages": [document.page_count for document in documents],
+        "language": [language_name(document.language) if document.language else "" for document in documents],
+        "size": [size(document.size) for document in documents],
+        "added": [to_local(document.created_at) for document in documents],
+    }
+    if any(document.error for document in documents):
+        columns["problem"] = [_problem(document) for document in documents]
+    return pd.DataFrame(columns)
+
+
+def _share(document: DocumentRow) -> float | None:
+    if document.stage == "ready":
+        return 1.0
+    if document.stage in FINAL_STAGES and not document.chunk_count:
+        return None
+    return document.embedded_count / document.chunk_count if document.chunk_count else 0.0
+
+
+def _problem(document: DocumentRow) -> str:
+    return " ".join(part for part in (document.error, document.error_hint) if part)
+
+
+def _columns(shown: Sequence[DocumentRow], on_open: OnOpen) -> dict[str, Any]:
+    config = st.column_config
+    return {
+        "open": config.ButtonColumn(
+            "", type="tertiary", width=64, on_click=on_open, args=(shown,), key="open_document", pinned=True
+        ),
+        "name": config.TextColumn("Name"),
+        "status": config.MultiselectColumn(
+            "Status", options=list(_COLORS), color=list(_COLORS.values()), width=104, disabled=True
+        ),
+        "progress": config.ProgressColumn("Embedded", min_value=0, max_value=1, format="percent", width=116),
+        "chunks": config.TextColumn("Chunks", width=84, alignment="right"),
+        "pages": config.NumberColumn("Pages", width=64),
+        "language": config.TextColumn("Language", width=84),
+        "size": config.TextColumn("Size", width=76, alignment="right"),
+        "added": config.DatetimeColumn("Added", format="D MMM, HH:mm", width=110),
+        "problem": config.TextColumn("Problem", width="large"),
+    }
+
+
+def csv_rows(documents: Sequence[DocumentRow]) -> list[dict[str, Any]]:
+    """The same table for a download."""
+    return [
+        {
+            "name": document.name,
+            "title": document.title,
+            "status": status_of(document),
+            "chunks": document.chunk_count,
+            "embedded": document.embedded_count,
+            "pages": document.page_count,
+            "language": language_name(document.language),
+            "bytes": document.size,
+            "added": document.created_at.isoformat(timespec="seconds"),
+            "problem": _problem(document),
+        }
+        for document in documents
+    ]
+
+
+CSV_COLUMNS = ("name", "title", "status", "chunks", "embedded", "pages", "language", "bytes", "added", "problem")

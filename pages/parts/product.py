@@ -1,0 +1,80 @@
+"""What one app process shares between its sessions. Nothing in here belongs to a person."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from rag.database import Database, open_database
+from rag.embedders import Embedder, load_question_encoder
+from rag.errors import CorpuscopeError, ModelNotReady
+from rag.feeds import Feed
+from rag.settings import Settings, load_settings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two tries to reach a database or a model that isn't there yet.
+RETRY_S = 1.0
+
+
+class Product:
+    """The settings, and the database, the feed and the question encoder as soon as they are there.
+
+    Pages paint at once: opening happens in threads of its own, and each of the three is None until it succeeded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database: Database | None = None
+        self.feed: Feed | None = None
+        self.encoder: Embedder | None = None
+        self.database_problem: CorpuscopeError | None = None
+        self.encoder_problem: CorpuscopeError | None = None
+
+    def start(self) -> Product:
+        """Begin to open everything; returns at once."""
+        threading.Thread(target=self._open_database, name="open-database", daemon=True).start()
+        threading.Thread(target=self._load_encoder, name="load-encoder", daemon=True).start()
+        return self
+
+    def _open_database(self) -> None:
+        database = _keep_trying(lambda: open_database(self.settings), self._note_database_problem)
+        self.feed = Feed(database)
+        self.database = database
+        self.database_problem = None
+
+    def _load_encoder(self) -> None:
+        self.encoder = _keep_trying(lambda: load_question_encoder(self.settings), self._note_encoder_problem)
+        self.encoder_problem = None
+
+    def _note_database_problem(self, problem: CorpuscopeError) -> None:
+        self.database_problem = problem
+
+    def _note_encoder_problem(self, problem: CorpuscopeError) -> None:
+        self.encoder_problem = problem
+
+
+def _keep_trying(make: Callable[[], T], note: Callable[[CorpuscopeError], None]) -> T:
+    said = ""
+    while True:
+        try:
+            return make()
+        except CorpuscopeError as problem:
+            note(problem)
+            if str(problem) != said:
+                said = str(problem)
+                log.log(logging.INFO if isinstance(problem, ModelNotReady) else logging.WARNING, "%s", problem)
+            time.sleep(RETRY_S)
+
+
+@st.cache_resource(show_spinner=False)
+def product() -> Product:
+    """The one of this process; started by whoever comes first."""
+    return Product(load_settings()).start()
