@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from rag.encoder import Encoder
 from rag.errors import ModelError, ModelNotReady
 from rag.models import ModelInfo, check_weights, describe_model, packaged_folder
 from rag.openvino_export import ensure_exported, export_folder
-from rag.settings import Settings
 from rag.tokens import ModelTokens, TokenCounter
+
+if TYPE_CHECKING:
+    from rag.settings import Settings  # pydantic takes as long to import as the rest of this
 
 Vectors = npt.NDArray[np.float32]
 
