@@ -31,7 +31,8 @@ create table public.messages (
     created_at timestamptz not null default now(),
     unique (chat_id, position)
 );
-comment on column public.messages.phases is 'What each phase did: [{"phase", "at", "detail"}…], in order.';
+create index messages_unfinished on public.messages (phase_at) where phase not in ('complete', 'failed', 'stopped');
+comment on column public.messages.phases is 'What each phase did: [{"phase", "at", "detail", "seconds"}…], in order.';
 comment on column public.messages.attempt is 'Which attempt''s deltas count: a worker that takes an answer over starts a new one.';
 
 create table public.message_deltas (
@@ -142,7 +143,10 @@ begin
         raise exception 'That chat does not exist, or you may not write in it.' using errcode = 'insufficient_privilege';
     end if;
     if length(trim(question)) not between 1 and 8000 then
-        raise exception 'A question needs between 1 and 8,000 characters.' using errcode = 'check_violation';
+        raise exception 'A question needs between 1 and 8,000 characters.';
+    end if;
+    if jsonb_typeof(profile) <> 'object' or length(profile::text) > 10000 then
+        raise exception 'Those retrieval settings can''t be used.';
     end if;
     perform from public.chats c where c.id = chat for update;
     select coalesce(max(m.position), 0) + 1 into next from public.messages m where m.chat_id = chat;
@@ -157,10 +161,14 @@ begin
 end
 $$;
 
+-- An answer that nobody works on yet is stopped at once; a worker looks at stop_requested at each of its writes.
 create function public.stop_answer(message uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
-    update public.messages m set stop_requested = true
+    update public.messages m
+    set stop_requested = true,
+        phase = case when m.phase = 'queued' then 'stopped' else m.phase end,
+        phase_at = case when m.phase = 'queued' then clock_timestamp() else m.phase_at end
     where m.id = message and m.chat_id = any (corpuscope.visible_chats())
       and m.phase in ('queued', 'analyzing', 'retrieving', 'generating');
     return found;
@@ -172,11 +180,13 @@ create function public.retry_answer(message uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
     update public.messages m
-    set phase = 'queued', phase_at = now(), phases = '[]', content = '', error = null, error_hint = null,
-        stop_requested = false, attempt = m.attempt + 1
+    set phase = 'queued', phase_at = clock_timestamp(), phases = '[]', content = '', kind = null, model = null,
+        error = null, error_hint = null, stop_requested = false, attempt = m.attempt + 1
     where m.id = message and m.role = 'assistant' and m.chat_id = any (corpuscope.visible_chats())
       and m.phase in ('failed', 'stopped');
     if found then
+        delete from public.passages p where p.message_id = message;
+        delete from public.message_deltas d where d.message_id = message;
         perform corpuscope.send_jobs('answer', array [jsonb_build_object('message', message)]);
         return true;
     end if;
@@ -185,6 +195,22 @@ end
 $$;
 revoke all on function public.ask(uuid, text, jsonb), public.stop_answer(uuid), public.retry_answer(uuid) from public;
 grant execute on function public.ask(uuid, text, jsonb), public.stop_answer(uuid), public.retry_answer(uuid) to authenticated, service_role;
+
+-- Makes again what a lost message would have asked for, as corpuscope.requeue_missing does for documents.
+create function corpuscope.requeue_answers(still_for interval default '2 minutes') returns int
+language plpgsql security definer set search_path = '' as $$
+declare
+    lost jsonb[];
+begin
+    select array_agg(jsonb_build_object('message', m.id)) into lost from public.messages m
+    where m.phase not in ('complete', 'failed', 'stopped') and m.phase_at < now() - still_for
+      and not exists (select from pgmq.q_answer q where q.message ->> 'message' = m.id::text);
+    perform corpuscope.send_jobs('answer', lost);
+    return coalesce(cardinality(lost), 0);
+end
+$$;
+revoke all on function corpuscope.requeue_answers(interval) from public;
+grant execute on function corpuscope.requeue_answers(interval) to corpuscope_worker;
 
 -- Hints for live views; the rows are the truth and polling finds them without any hint.
 create function corpuscope.announce_delta() returns trigger
@@ -206,3 +232,13 @@ end
 $$;
 create trigger announce_message after update on public.messages
     referencing new table as new_rows for each statement execute function corpuscope.announce_message();
+
+create function corpuscope.announce_chat() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    perform pg_notify('corpuscope_feed', 'chat:' || chat_id) from (select distinct chat_id from new_rows) d;
+    return null;
+end
+$$;
+create trigger announce_chat after insert on public.messages
+    referencing new table as new_rows for each statement execute function corpuscope.announce_chat();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import openai
@@ -36,7 +36,7 @@ class ChatModel:
             timeout=openai.Timeout(silence_s, connect=min(_CONNECT_TIMEOUT_S, silence_s)),
         )
 
-    def stream(self, turns: Sequence[Turn]) -> Iterator[str]:
+    def stream(self, turns: Sequence[Turn]) -> Generator[str, None, None]:
         """Yield the answer as it comes, and empty strings while it doesn't.
 
         :class:`ProviderBusy`, :class:`ProviderRefused` or another :class:`ProviderError`, perhaps after a part of
