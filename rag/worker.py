@@ -168,13 +168,13 @@ def give_up_document(conn: Connection[Any], job: Job, reason: str, hint: str) ->
 
 
 def _answer_loop(workplace: Workplace, settings: Settings) -> JobLoop:
-    from rag.answering import answer
+    from rag.answering import answer_message
 
     embedder = WaitingEmbedder(workplace.models)
 
     def handle(job: Job, lease: Lease) -> None:
         if message := job.subject("message"):
-            answer(workplace.database, embedder, settings, message, lease)
+            answer_message(workplace.database, embedder, settings, message, still_ours=lambda: not lease.lost)
 
     return JobLoop(workplace, "answer", handle, give_up_answer, killed=_ANSWER_KILLED)
 
