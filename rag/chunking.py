@@ -25,8 +25,10 @@ from rag.tokens import TokenCounter
 CHARS_PER_TOKEN = 12
 #: Places considered within one chunk's length; more would cost time and change nothing that one could see.
 PLACES_PER_CHUNK = 16
-#: The share of the window that title and headings may take from the text.
-CONTEXT_SHARE = 0.25
+#: Most tokens of title and headings, and the share of the window that they may take from the text.
+CONTEXT_TOKENS, CONTEXT_SHARE = 64, 0.25
+#: A text that is over ``max_tokens`` by no more than this factor stays whole: with the defaults, all that MiniLM reads.
+WHOLE = 4 / 3
 
 Array = npt.NDArray[Any]
 
@@ -86,7 +88,7 @@ def embedding_input(context: str, text: str) -> str:
 def chunk_text(
     text: str, *, title: str, page_starts: Sequence[int], settings: ChunkSettings, tokenizer: TokenCounter
 ) -> list[Chunk]:
-    """Cut ``text`` into chunks in order. A text that fits the window stays whole; white space alone gives none.
+    """Cut ``text`` into chunks in order. A text not much over the size stays whole; white space alone gives none.
 
     ``page_starts[i]`` is where page i + 1 begins; empty for a text without pages. Every chunk's
     :func:`embedding_input` with the passage prefix fits ``tokenizer.window``: it is counted, not estimated.
@@ -94,12 +96,12 @@ def chunk_text(
     ruler = _Ruler(text, tokenizer)
     headings = find_headings(text)
     specials = tokenizer.counts([tokenizer.passage_prefix])[0]
-    budget = int(tokenizer.window * CONTEXT_SHARE) if settings.with_context else 0
+    budget = min(CONTEXT_TOKENS, int(tokenizer.window * CONTEXT_SHARE)) if settings.with_context else 0
     contexts = Contexts(title, headings, budget, tokenizer)
     # Two tokens of reserve: a word that is cut counts for one more on either side.
     limit = max(8, min(settings.max_tokens, tokenizer.window - specials - budget - 2))
     fitter = _Fitter(text, ruler, contexts, tokenizer)
-    if ruler.size(0, len(text)) <= tokenizer.window - specials and (whole := fitter.fitting((0, len(text)))):
+    if ruler.size(0, len(text)) <= settings.max_tokens * WHOLE and (whole := fitter.fitting((0, len(text)))):
         pieces = [whole]
     else:
         places = _places(text, find_breaks(text, headings), ruler, limit)

@@ -59,10 +59,19 @@ def test_white_space_gives_no_chunk(text: str, tokens: ModelTokens) -> None:
 
 def test_text_that_fits_stays_whole(tokens: ModelTokens) -> None:
     text = "# A\n\nOne.\n\n# B\n\n" + "word " * 200
-    (chunk,) = cut(f"\n {text}\n", tokens, max_tokens=32, with_context=False)
+    (chunk,) = cut(f"\n {text}\n", tokens, with_context=False)
     assert (chunk.text, chunk.start) == (text.strip(), 2)
     assert len(cut("word " * 252, tokens, with_context=False)) == 1
     assert len(cut("word " * 253, tokens, with_context=False)) == 2
+    assert len(cut("word " * 80, tokens, max_tokens=64)) == 1
+    assert len(cut("word " * 100, tokens, max_tokens=64)) == 2
+
+
+def test_a_large_window_makes_no_large_chunks_and_contexts() -> None:
+    roomy = ModelTokens.from_folder(packaged_folder(), window=8191)
+    text = f"# {'heading ' * 35}\n\n" + sentences(100)
+    chunks = chunk_text(text, title="title " * 5000, page_starts=[], settings=ChunkSettings(), tokenizer=roomy)
+    assert max(chunk.token_count for chunk in chunks) <= 192 + 64 + 4
 
 
 def test_chunks_are_even_and_end_with_sentences(tokens: ModelTokens) -> None:
