@@ -16,7 +16,8 @@ _LATIN = {
     "cs": "áčďéěíňóřšťúůýžäöü", "sk": "áäčďéíĺľňóôŕšťúýžěř", "sl": "čšžćđéö", "hr": "čćđšžéö", "et": "äöõüšžé",
     "lv": "āčēģīķļņšūžōŗö", "lt": "ąčęėįšųūžéöü", "tr": "çğıöşüâîûİ", "ca": "àçèéíïòóúüñ·", "eu": "ñçüáéíóú",
     "ga": "áéíóúàèöü", "id": "éèêáóñ", "sq": "ëçé", "is": "áðéíóúýþæö", "gl": "áéíóúñüç", "af": "êëéèôöûïîáóí",
-    "eo": "ĉĝĥĵŝŭé", "mt": "ċġħżàèìòù", "cy": "âêîôûŵŷïëäöáéíóúàèìòùẁẃỳ", "oc": "áàçéèíïóòúü", "lb": "äëéüöèêôûâîï", "br": "ñùêéüôâà",
+    "eo": "ĉĝĥĵŝŭé", "mt": "ċġħżàèìòù", "cy": "âêîôûŵŷïëäöáéíóúàèìòùẁẃỳ", "oc": "áàçéèíïóòúü", "lb": "äëéüöèêôûâîï",
+    "br": "ñùêéüôâà",
     "vi": "àáảãạăằắẳẵặâầấẩẫậđèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵ\u0300\u0301\u0303\u0309\u0323",
 }  # fmt: skip
 _RUSSIAN = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
@@ -38,7 +39,9 @@ _WHOLE_SCRIPTS = re.compile(
     r"\u0900-\u0dff\u0e80-\u0eff\u1000-\u109f\u10a0-\u10ff\u0531-\u0589\u1780-\u17ff"
     r"\u3000-\u30ff\u3105-\u312f\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60\uffe0-\uffe6\u1100-\u11ff\u3130-\u318f]"
 )
-_EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff61-\uff9f\u2500-\u25ff\u2000-\u206f\u3000-\u303f\uff01-\uff60]")
+_EAST_ASIAN = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff61-\uff9f\u2500-\u25ff\u2000-\u206f\u3000-\u303f\uff01-\uff60]"
+)
 _PUNCTUATION = frozenset(
     "\u00a0\u00ad¡§©«®°±²³´·¹º»¼½¾¿×÷€£¥†‡•…‰‹›–—―‘’‚“”„™№−→←↔⇒✓●■◆★☆\u2009\u202f\u200b\u200c\u200d\u200e\u200fµ‐‑"
     "\u2028\u2029"
@@ -68,8 +71,7 @@ def plausibility(text: str) -> float:
     needs_language = any(_alphabetic(char) for _, char in foreign)
     ranked = rank_languages(text)[:3] if needs_language else [("en", 1.0)]
     shares = [
-        _share(text, foreign, _ALPHABETS.get(code, _UNKNOWN)) - 0.04 * behind
-        for behind, (code, _) in enumerate(ranked)
+        _share(text, foreign, _ALPHABETS.get(code, _UNKNOWN)) - 0.04 * behind for behind, (code, _) in enumerate(ranked)
     ]
     return max([*shares, _MIXED * _share(text, foreign, _WESTERN)])
 

@@ -15,7 +15,9 @@ from rag.tables import markdown_table
 from rag.textfiles import clean
 
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\s]|\([^()]*\))*\)")
-_FIELD = re.compile(r'\s?HYPERLINK\s+(?:\\[a-z]\s+)?"[^"]*"\s?')
+_FIELD = re.compile(
+    r'\s?HYPERLINK\s+(?:\\[a-z]\s+)?"[^"]*"\s?|\s?\b(?:SEQ|REF|PAGEREF|PAGE)\b[^\n\\]*\\\*\s*[A-Z]+\b\s?'
+)
 _STRONG = re.compile(r"\*{2,}")
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
 _SKIPPED_LAYERS = ("header", "footer")
@@ -42,7 +44,9 @@ def office_text(path: Path, media_type: str) -> tuple[str, dict[str, str]]:
     except kreuzberg.KreuzbergError as error:
         raise _explain(error) from error
     nodes = (result.document or {}).get("nodes") or []
-    text = "\n".join(_render(nodes)) if nodes else result.content
+    body = [node for node in nodes if node.get("content_layer") not in _SKIPPED_LAYERS]
+    # A page that has nothing but a header still has text.
+    text = "\n".join(_render(nodes, body or nodes)) if nodes else result.content
     return re.sub(r"\n{3,}", "\n\n", clean(text)).strip(), _metadata(result.metadata)
 
 
@@ -65,12 +69,10 @@ def _metadata(found: dict[str, Any]) -> dict[str, str]:
     return values
 
 
-def _render(nodes: list[dict[str, Any]]) -> Iterator[str]:
+def _render(nodes: list[dict[str, Any]], shown: list[dict[str, Any]]) -> Iterator[str]:
     """One line a time, empty lines between blocks; the nodes come in reading order, children after parents."""
     was_item = False
-    for node in nodes:
-        if node.get("content_layer") in _SKIPPED_LAYERS:
-            continue
+    for node in shown:
         lines = list(_block(node["content"], nodes, node))
         is_item = node["content"].get("node_type") == "list_item"
         if was_item and not is_item and lines:

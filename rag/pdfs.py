@@ -95,6 +95,11 @@ def _lines(pdf: pypdfium2.PdfDocument, number: int) -> Iterator[Line]:
     """The lines of a page in reading order; a page that can't be loaded has none."""
     try:
         page = pdf[number]
+        if pdfium.FPDFPage_GetAnnotCount(page):
+            # Filled form fields and typed notes become part of the page's text (in memory only).
+            pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+            page.close()
+            page = pdf[number]
         text_page = page.get_textpage()
     except pypdfium2.PdfiumError:
         return

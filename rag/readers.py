@@ -16,7 +16,7 @@ _PACKED = ("docx", "pptx", "xlsx", "odt", "odp", "ods", "epub")
 _FIRST_HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _POOR_TITLE = re.compile(
     r"(untitled|unbenannt|sans titre).*|(document|dokument|presentation|slide|sheet|page) ?\d*|powerpoint presentation"
-    r"|title|microsoft (word|powerpoint|excel) - .*|no title|ohne titel|none|null|unknown|\W+"
+    r"|title|microsoft (word|powerpoint|excel) - .*|no title|ohne titel|none|null|unknown|click to (edit|add).*|\W+"
     r"|.*\.(docx?|pptx?|xlsx?|indd|tex|dvi|pdf)",
     re.IGNORECASE,
 )

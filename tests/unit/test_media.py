@@ -116,6 +116,23 @@ def test_what_has_no_text_is_unsupported(tmp_path: Path, content: bytes, name: s
         detect_format(path, name)
 
 
+def test_a_container_with_parts_of_several_programs_goes_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(OLE + b"".join(f"{name}\0".encode("utf-16-le") for name in ("WordDocument", "WORKBOOK")))
+
+    assert detect_format(path, "a.xls").key == "xls"
+    assert detect_format(path, "a.doc").key == "doc"
+
+
+def test_an_encrypted_old_word_file_asks_for_its_password(tmp_path: Path) -> None:
+    header = b"\xec\xa5".ljust(10, b"\0") + (0x100).to_bytes(2, "little")
+    path = tmp_path / "upload"
+    path.write_bytes(OLE[:8].ljust(512, b"\0") + header + "WordDocument\0".encode("utf-16-le"))
+
+    with pytest.raises(PasswordNeeded):
+        detect_format(path, "a.doc")
+
+
 def test_an_encrypted_office_file_asks_for_its_password(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     path.write_bytes(OLE + "EncryptedPackage".encode("utf-16-le") + b"\0\0")

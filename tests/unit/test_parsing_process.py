@@ -266,6 +266,19 @@ def test_a_pdf_without_its_font_is_read(parser: Parser, tmp_path: Path) -> None:
     assert parser.parse(saved(tmp_path, data), "a.pdf").text == "No such font here"
 
 
+def test_a_filled_form_field_is_text(parser: Parser, tmp_path: Path) -> None:
+    look = b"BT /F1 12 Tf 2 2 Td (typed by hand) Tj ET"
+    data = pdf(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Annots[4 0 R]>>",
+        b"<</Type/Annot/Subtype/Widget/Rect[10 10 300 30]/F 4/AP<</N 5 0 R>>>>",
+        b"<</Type/XObject/Subtype/Form/BBox[0 0 290 20]/Length %d>>stream\n%s\nendstream" % (len(look), look),
+    )
+
+    assert parser.parse(saved(tmp_path, data), "form.pdf").text == "typed by hand"
+
+
 def test_a_pdf_that_unpacks_to_much_ends(parser: Parser, tmp_path: Path) -> None:
     content = zlib.compress(b"BT /F1 12 Tf 10 100 Td (hello) Tj ET" + b" " * 50_000_000, 9)
 
