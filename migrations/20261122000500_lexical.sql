@@ -350,6 +350,7 @@ declare
     weights double precision[];
     average double precision;
     allowed bigint[];
+    wide boolean := false;
     budget bigint := 8000;
     chosen int := 0;
     taken bigint := 0;
@@ -369,10 +370,15 @@ begin
     end if;
     select greatest(sum(t.length), 1)::double precision / greatest(sum(t.chunks), 1) into average
     from corpuscope.lexical_totals t where t.index_id = home;
+    -- A narrow filter becomes a list of chunks, a wide one is asked of the candidates.
     if documents is not null then
-        select coalesce(array_agg(c.id), '{}') into allowed
-        from public.chunks c where c.index_id = home and c.document_id = any (documents) and not c.excluded;
-        budget := 4 * greatest(budget, cardinality(allowed));
+        budget := 16000;
+        select coalesce(sum(d.chunk_count), 0) > 20000 into wide
+        from public.index_documents d where d.index_id = lexical_candidates.index_id and d.document_id = any (documents);
+        if not wide then
+            select coalesce(array_agg(c.id), '{}') into allowed
+            from public.chunks c where c.index_id = home and c.document_id = any (documents) and not c.excluded;
+        end if;
     end if;
 
     if cardinality(allowed) <= 2000 then
@@ -399,6 +405,11 @@ begin
                     join corpuscope.postings p on p.index_id = home and p.lexeme_id = q.id
                     join unnest(allowed) as a (id) on a.id = p.chunk_id group by 1
                 ) s;
+            end if;
+            if wide then
+                select array_agg(s.id), array_agg(s.partial) into candidates, partials
+                from unnest(candidates, partials) as s (id, partial) join public.chunks c on c.id = s.id
+                where not c.excluded and c.document_id in (select unnest(documents));
             end if;
             exit when cardinality(candidates) >= depth or chosen = cardinality(ids);
             budget := taken + counts[chosen + 1];
