@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +46,10 @@ class FakeServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: FakeServer
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that lost patience
+            super().handle()
+
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.requests.append({**request, "path": self.path, "key": self.headers["authorization"]})
@@ -54,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Say nothing."""
