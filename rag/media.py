@@ -104,7 +104,8 @@ def _unsupported(kind: Kind, name: str) -> UnsupportedType:
         return UnsupportedType(
             f"This is {kind.other}. Archives are not supported.", hint="Unpack it and upload the files in it."
         )
-    return UnsupportedType(f"This is {kind.other}. This type of file is not supported.")
+    hint = "Save it as XLSX and upload that." if "XLSB" in kind.other else None
+    return UnsupportedType(f"This is {kind.other}. This type of file is not supported.", hint=hint)
 
 
 def _with_article(kind: Kind) -> str:

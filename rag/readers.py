@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rag import media
 from rag.archives import check_archive
-from rag.errors import NoText
+from rag.errors import NoText, ParseError, UnsupportedType
 from rag.parsed import ParsedText
 from rag.textfiles import clean, decode
 
@@ -33,7 +33,14 @@ def read_document(path: Path, name: str, unpacked_bytes: int) -> ParsedText:
     form = media.detect_format(path, name)
     if form.key in _PACKED:
         check_archive(path, unpacked_bytes)
-    parsed = _READERS.get(form.key, _read_office)(path, form)
+    try:
+        parsed = _READERS.get(form.key, _read_office)(path, form)
+    except ParseError as error:
+        extension = media.extension_of(name)
+        if form.key == "txt" and extension not in media.BY_EXTENSION:
+            what = f"Files ending in .{extension[:20]}" if extension else "Files of this type"
+            raise UnsupportedType(f"{what} are not supported, and the content is not text.") from error
+        raise
     if not any(char.isalnum() for char in parsed.text):
         if any(not char.isspace() for char in parsed.text) and form.text:
             return parsed

@@ -131,6 +131,8 @@ def _zip_kind(names: set[str], mimetype: str) -> Kind:
     for form in SUPPORTED:
         if mimetype.strip() and form.media_type == mimetype.strip().removesuffix("-template"):
             return Kind(form)
+    if "xl/workbook.bin" in names:
+        return Kind(other="a binary Excel workbook (XLSB)")
     if "META-INF/container.xml" in names:
         return Kind(BY_KEY["epub"])
     for folder, key in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):

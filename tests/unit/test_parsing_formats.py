@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import NoText
+from rag.errors import NoText, UnsupportedType
 from rag.parsed import ParsedText
 from rag.readers import read_document
 
@@ -262,6 +262,14 @@ def test_a_message_names_its_attachments_and_shows_one_of_two_bodies(tmp_path: P
     )
 
     assert read(tmp_path, message, "a.eml").text == "Subject: Hi\nAttachments: plan.pdf\n\ncafé"
+
+
+def test_an_unknown_extension_is_read_as_text_or_refused_by_name(tmp_path: Path) -> None:
+    assert read(tmp_path, "key = value", "settings.ini").text == "key = value"
+    with pytest.raises(UnsupportedType, match=r"\.one are not supported"):
+        read(tmp_path, bytes(range(256)) * 9, "notes.one")
+    with pytest.raises(UnsupportedType, match="XLSB"):
+        read(tmp_path, packed({"xl/workbook.bin": ""}), "a.xlsb")
 
 
 def test_rtf_in_cyrillic(tmp_path: Path) -> None:
