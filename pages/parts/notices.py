@@ -12,7 +12,7 @@ from pages.parts.words import show_error
 from rag.errors import CorpuscopeError
 
 _TOASTS = "notices"
-_UNDO = "undo"
+_UNDO = "undo_offer"
 
 #: Seconds that an offer to undo stays on the page.
 UNDO_S = 60.0

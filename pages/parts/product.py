@@ -74,7 +74,20 @@ def _keep_trying(make: Callable[[], T], note: Callable[[CorpuscopeError], None])
             time.sleep(RETRY_S)
 
 
-@st.cache_resource(show_spinner=False)
+_given: Product | None = None
+
+
+def provide(made: Product | None) -> None:
+    """Make pages use ``made`` instead of opening things by themselves; None undoes that. For tests."""
+    global _given
+    _given = made
+
+
 def product() -> Product:
     """The one of this process; started by whoever comes first."""
+    return _given or _shared()
+
+
+@st.cache_resource(show_spinner=False)
+def _shared() -> Product:
     return Product(load_settings()).start()
