@@ -177,7 +177,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, sys, psutil; from rag.parsing import Parser; p = Parser();"
         "p.parse(pathlib.Path(sys.argv[1]), 'a.txt');"
-        "print(psutil.Process().children()[0].pid, flush=True); os._exit(0)"
+        "c = psutil.Process().children()[0]; print(c.pid, c.cwd(), flush=True); os._exit(0)"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -189,9 +189,10 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     )
 
     deadline = time.monotonic() + 20
-    while psutil.pid_exists(int(done.stdout)) and time.monotonic() < deadline:
+    while psutil.pid_exists(int(done.stdout.split()[0])) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not psutil.pid_exists(int(done.stdout))
+    assert not psutil.pid_exists(int(done.stdout.split()[0]))
+    assert not Path(done.stdout.split()[1]).exists()
 
 
 def test_a_bomb_is_refused_whatever_its_directory_says(parser: Parser, tmp_path: Path) -> None:
