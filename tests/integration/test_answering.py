@@ -119,7 +119,7 @@ def test_an_index_of_another_model_is_refused_in_words(library: Library) -> None
     answer = library.answer(library.ask(), EXTRACTIVE)
     assert answer.phase == "failed"
     assert answer.error is not None
-    assert "shared-words" in answer.error
+    assert "other-model" in answer.error
 
 
 def test_a_bug_is_written_down_and_raised(library: Library) -> None:

@@ -1,0 +1,138 @@
+"""An answer outlives whatever is killed while it is written."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from rag.chat_records import AnswerEvent
+from rag.database import Database
+from rag.feeds import Feed, tail_answer
+from tests.integration.library import LAKE, PUMP, Library, in_thread, wait_until
+from tests.standin_openai import Say, StandInOpenAI
+
+ROOT = Path(__file__).parents[2]
+LEASE_S = 2.0
+FINAL = "The warranty is 27 months [1]."
+
+
+@pytest.fixture
+def library(database: Database, alice: UUID) -> Library:
+    return Library(database, alice, {"pump.txt": PUMP, "lake.txt": LAKE})
+
+
+@contextmanager
+def worker(library: Library, provider: StandInOpenAI) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process of its own; killed at the end of the block if it still runs."""
+    database = library.database
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.integration.answer_worker"),
+            *(database.app_dsn, database.owner_dsn, provider.base_url, str(LEASE_S)),
+        ],
+        cwd=ROOT,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def feed(library: Library) -> Iterator[Feed]:
+    made = Feed(library.database)
+    yield made
+    made.close()
+
+
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` is true, as long as the worker lives."""
+
+    def check() -> bool:
+        assert process.poll() is None, "the worker ended"
+        return condition()
+
+    wait_until(check, 90)
+
+
+def text_count(library: Library, message: UUID) -> int:
+    return int(library.value("select count(*) from public.message_deltas where message_id = %s", message))
+
+
+@pytest.mark.drill
+def test_a_worker_killed_while_it_writes_is_replaced_and_the_viewer_is_told(library: Library, feed: Feed) -> None:
+    provider = StandInOpenAI(chat=[Say(["stale "] * 5000, delay_s=0.05)], default_chat=Say([FINAL]))
+    events: list[AnswerEvent] = []
+    message = library.ask()
+
+    def watch() -> None:
+        events.extend(tail_answer(lambda: library.database.as_user(library.user), feed, message))
+
+    with provider, in_thread(watch):
+        with worker(library, provider) as first:
+            wait_for(first, lambda: text_count(library, message) > 2)
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        assert not library.read(message).finished
+        with worker(library, provider) as second:
+            wait_for(second, lambda: library.read(message).finished)
+            wait_for(second, lambda: library.value("select count(*) from pgmq.q_answer") == 0)
+    answer = library.read(message)
+    assert (answer.phase, answer.content, answer.attempt) == ("complete", FINAL, 2)
+    assert answer.phases[0].phase == "restarted"
+    assert "started again" in answer.phases[0].detail
+    library.check_citations(answer)
+    kinds = [event.kind for event in events]
+    assert kinds.count("restart") == 1
+    after = events[kinds.index("restart") :]
+    assert "".join(event.text for event in after) == FINAL
+    assert "stale" in "".join(event.text for event in events)
+    assert library.value("select count(*) from public.message_deltas where text like '%%stale%%'") == 0
+
+
+@pytest.mark.drill
+def test_a_worker_told_to_stop_leaves_its_answer_to_the_next(library: Library) -> None:
+    provider = StandInOpenAI(chat=[Say(["stale "] * 5000, delay_s=0.05)], default_chat=Say([FINAL]))
+    message = library.ask()
+    with provider:
+        with worker(library, provider) as first:
+            wait_for(first, lambda: text_count(library, message) > 2)
+            first.terminate()
+            first.wait(30)
+        assert not library.read(message).finished
+        with worker(library, provider) as second:
+            wait_for(second, lambda: library.read(message).finished)
+    assert library.read(message).content == FINAL
+
+
+@pytest.mark.drill
+def test_an_answer_survives_the_death_of_the_app_that_asked(library: Library) -> None:
+    """The app's part is one committed transaction: killed right after it, nothing of the answer is lost."""
+    provider = StandInOpenAI(default_chat=Say([FINAL]))
+    script = (
+        "import os, sys, signal; from uuid import UUID; from rag.database import Database; from rag.chats import *\n"
+        "db = Database(sys.argv[1])\n"
+        "with db.as_user(sys.argv[2]) as conn:\n"
+        "    print(ask(conn, create_chat(conn, UUID(sys.argv[3])), sys.argv[4]))\n"
+        "sys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", script, library.database.app_dsn, str(library.user), str(library.collection), "Why 27?"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == -signal.SIGKILL, asked.stderr
+    message = UUID(asked.stdout.strip())
+    with provider, worker(library, provider) as running:
+        wait_for(running, lambda: library.read(message).finished)
+    assert library.read(message).content == FINAL
