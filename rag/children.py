@@ -46,6 +46,8 @@ class Child:
         self._started = 0.0
         self._delay_s = _FIRST_DELAY_S
         self._due: float | None = None
+        #: Deaths in a row, each soon after its start.
+        self.failures = 0
 
     @property
     def pid(self) -> int | None:
@@ -74,7 +76,8 @@ class Child:
         now = time.monotonic()
         if self._due is None:
             if now - self._started > _STABLE_S:
-                self._delay_s = _FIRST_DELAY_S
+                self._delay_s, self.failures = _FIRST_DELAY_S, 0
+            self.failures += 1
             self._due = now + self._delay_s
             say(
                 f"The {self.name} ended ({_describe_end(self._process.returncode)}); it is started again in "
@@ -83,6 +86,14 @@ class Child:
             self._delay_s = min(self._delay_s * 2, _LONGEST_DELAY_S)
         elif now >= self._due:
             self.start()
+
+
+def last_line(log: Path) -> str:
+    """The last words of a process, for a message."""
+    with suppress(OSError):
+        lines = log.read_bytes()[-4000:].decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""
 
 
 def stop_all(children: Sequence[Child], limit_s: float) -> list[str]:

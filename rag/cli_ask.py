@@ -15,8 +15,6 @@ from rag.collections import find_collection
 from rag.feeds import Feed, tail_answer
 from rag.settings import Settings
 
-_KIND = {"extractive": "Sentences quoted from the documents; no chat model is configured.", "model": ""}
-
 
 def run(arguments: Namespace, settings: Settings, out: Output) -> int:
     """Ask in a chat of its own, which the Chat page shows as well; 1 if there is no answer in the end."""
@@ -85,8 +83,6 @@ def _text(answer: Message) -> str:
     if answer.phase != "complete":
         return f"\n{answer.error or 'The answer was stopped.'} {answer.error_hint or ''}".rstrip()
     lines = [""]
-    if note := _KIND.get(answer.kind or ""):
-        lines += ["", note]
     for citation in answer_as_json(answer)["citations"]:
         page = f", page {citation['page']}" if citation["page"] is not None else ""
         quote = textwrap.shorten(citation["quote"], 160, placeholder=" …")

@@ -20,7 +20,7 @@ from rag.documents import list_documents, store_document
 from rag.embedders import Embedder
 from rag.evaluation import EVALUATION_K, EvaluationSet, LabelledDocument, evaluate, read_set
 from rag.profiles import RetrievalProfile, load_profile
-from rag.progress import RateMeter, describe, read_progress
+from rag.progress import RateMeter, read_progress
 from rag.records import LOCAL_USER, Hit
 from rag.search import search
 from rag.settings import Settings
@@ -121,7 +121,7 @@ def _wait(session: Session, scratch: Scratch) -> None:
         with session.as_user() as conn:
             progress = read_progress(conn, scratch.collection_id)
         meter.feed(progress.at.timestamp(), progress.embedded_total)
-        session.out.show(describe(progress, meter.rate))
+        session.show(progress, meter.rate)
         return not progress.unfinished
 
     session.wait(look)

@@ -17,7 +17,7 @@ from rag.cli_session import Session, open_session
 from rag.collections import create_collection, find_collection
 from rag.documents import OnName, list_documents, store_document
 from rag.errors import CorpuscopeError, InvalidInput, NotFound
-from rag.progress import RateMeter, describe, read_progress
+from rag.progress import RateMeter, read_progress
 from rag.records import FINAL_STAGES, DocumentRow
 from rag.settings import Settings
 
@@ -97,25 +97,22 @@ def _store_one(session: Session, collection_id: UUID, path: Path, on_name: OnNam
     except CorpuscopeError as error:
         return FileRow(str(path), "failed", error=_sentences(str(error), error.hint))
     if stored.existing is not None:
-        return FileRow(str(path), "duplicate", stored.existing.chunk_count)
+        return FileRow(str(path), "duplicate", stored.existing.chunk_count, document_id=stored.existing.id)
     return FileRow(str(path), "stored", document_id=stored.document_id)
 
 
 def _wait(session: Session, collection_id: UUID, rows: list[FileRow]) -> None:
     """Fill in what becomes of the stored files, until nothing more will."""
-    waiting = {row.document_id: row for row in rows if row.status == "stored"}
+    waiting = [row for row in rows if row.document_id is not None]
     meter = RateMeter()
 
     def look() -> bool:
         with session.as_user() as conn:
             progress = read_progress(conn, collection_id)
-            documents = {document.id: document for document in list_documents(conn, collection_id)}
+            documents: dict[UUID | None, DocumentRow] = {row.id: row for row in list_documents(conn, collection_id)}
         meter.feed(progress.at.timestamp(), progress.embedded_total)
-        session.out.show(describe(progress, meter.rate))
-        for document_id in list(waiting):
-            row = waiting[document_id]
-            if document_id is None or _settle(row, documents.get(document_id)):
-                del waiting[document_id]
+        session.show(progress, meter.rate)
+        waiting[:] = [row for row in waiting if not _settle(row, documents.get(row.document_id))]
         return not waiting
 
     session.wait(look)
@@ -123,18 +120,19 @@ def _wait(session: Session, collection_id: UUID, rows: list[FileRow]) -> None:
 
 def _settle(row: FileRow, document: DocumentRow | None) -> bool:
     """Whether nothing more will happen to the row's document; then ``row`` says how it ended."""
+    status: Status = "failed"
     if document is None:
-        row.status, row.error = "failed", "The document was deleted meanwhile."
-        return True
-    if document.stage == "ready":
-        row.status, row.chunks = "ready", document.chunk_count
+        row.error = "The document was deleted meanwhile."
+    elif document.stage == "ready":
+        status = "ready"
     elif document.stage in FINAL_STAGES:
-        row.status, row.chunks = "failed", document.chunk_count
         row.error = _sentences(document.error or "It failed.", document.error_hint)
     elif document.paused:
-        row.status, row.error = "failed", "The document is paused. Resume it on the Documents page."
+        row.error = "The document is paused. Resume it on the Documents page."
     else:
         return False
+    row.chunks = document.chunk_count if document is not None else 0
+    row.status = "duplicate" if row.status == "duplicate" else status
     return True
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 
-from rag.children import Child, stop_all
+from rag.children import Child, last_line, stop_all
 from rag.cli_output import Output
 from rag.database import Database, open_database
 from rag.embedders import Embedder, load_embedder, load_question_encoder
 from rag.errors import CorpuscopeError, ModelNotReady
 from rag.launcher import settings_environment
-from rag.progress import read_worker_status
+from rag.progress import Progress, describe, read_worker_status
 from rag.records import LOCAL_USER
 from rag.registration import register_model
 from rag.settings import Settings
@@ -26,6 +26,13 @@ from rag.settings import Settings
 LOOK_S = 0.25
 _CHECK_S = 2.0
 _STOP_LIMIT_S = 12.0
+_FAILURES_LIMIT = 3
+
+
+class WorkerError(CorpuscopeError):
+    """The worker doesn't run."""
+
+    hint = "Its log is in the folder logs of CORPUSCOPE_HOME."
 
 
 @dataclass
@@ -63,6 +70,8 @@ class Session:
         self._checked = time.monotonic()
         if self._worker is not None:
             self._worker.tend(self.out.say)
+            if self._worker.failures >= _FAILURES_LIMIT:
+                raise WorkerError(f"The worker doesn't run. It said: {last_line(self._worker.log)}")
             return
         with self.as_user() as conn:
             alive = read_worker_status(conn).alive
@@ -73,11 +82,17 @@ class Session:
             self._worker = Child("worker", ["rag.cli", "worker"], log, settings_environment(self.settings))
             self._worker.start()
 
+    def show(self, progress: Progress, rate: float | None) -> None:
+        """Show how far a collection is."""
+        starting = self._worker is not None and not progress.worker.alive
+        self.out.show("The worker is starting…" if starting else describe(progress, rate))
+
     def close(self) -> None:
         """Stop the worker that was started for this command, then leave the database."""
         if self._worker is not None:
             stop_all([self._worker], _STOP_LIMIT_S)
-            self._worker.log.unlink(missing_ok=True)
+            if not self._worker.failures:
+                self._worker.log.unlink(missing_ok=True)
         self.database.close()
 
 
