@@ -58,6 +58,12 @@ class FileLock:
         return True
 
     def release(self) -> None:
+        """Let go, also of copies that a forked child may not have closed yet."""
+        if self._handle is not None:
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            self._forget()
+
+    def _forget(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -78,7 +84,7 @@ def exclusive(path: Path, *, on_wait: Callable[[float], None] | None = None) -> 
 def _forget_in_child() -> None:
     # The child shares the parent's open file: without this, the lock would outlive the parent.
     for lock in list(_held):
-        lock.release()
+        lock._forget()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -70,6 +70,8 @@ class Postmaster:
             probe.settimeout(1)
             try:
                 probe.connect(f"{self.socket_folder}/.s.PGSQL.5432")
+            except (BlockingIOError, TimeoutError):
+                return True  # too busy to take one more, which takes a live server
             except OSError:
                 return False
             return True
