@@ -19,9 +19,10 @@ from rag.sentences import Unit, find_units, same_word, words
 #: Embeds sentences: n texts become an (n, d) array of unit vectors.
 EmbedSentences = Callable[[list[str]], NDArray[np.float32]]
 
-MAX_SENTENCES = 96
+MAX_SENTENCES = 64
 MAX_QUOTES = 5
 MAX_QUOTED_CHARS = 1200
+_MAX_LIST_CHARS = 700
 
 #: Relevance between random pairs (0) and identity (1) below which nothing is called an answer.
 _FLOOR = 0.28
@@ -200,15 +201,32 @@ def _in_reading_order(candidates: list[_Candidate], picked: list[int]) -> list[Q
 
 
 def _append(quotes: list[Quote], candidate: _Candidate) -> list[Quote]:
-    source, unit = candidate.source, candidate.unit
+    source = candidate.source
+    unit, kind = _with_its_list(candidate)
     start, end = source.start + unit.start, source.start + unit.end
-    if quotes and quotes[-1].number == source.number and quotes[-1].kind == unit.kind == "sentence":
-        last = quotes[-1]
+    last = quotes[-1] if quotes and quotes[-1].number == source.number else None
+    if last is not None and last.start <= start and end <= last.end:
+        return quotes
+    if last is not None and last.kind == kind == "sentence":
         between = source.text[last.end - source.start : unit.start]
         if not between.strip() and between.count("\n") < 2:
-            text = source.text[last.start - source.start : unit.end]
-            return [*quotes[:-1], Quote(source.number, last.start, end, text)]
-    return [*quotes, Quote(source.number, start, end, candidate.text, unit.kind)]
+            start = last.start
+            quotes = quotes[:-1]
+    text = source.text[start - source.start : end - source.start]
+    return [*quotes, Quote(source.number, start, end, text, kind)]
+
+
+def _with_its_list(candidate: _Candidate) -> tuple[Unit, str]:
+    """What ends with a colon says nothing without the list, table or code that it leads to."""
+    unit, end = candidate.unit, candidate.unit.end
+    if candidate.text.endswith((":", "：")):
+        for following in find_units(candidate.source.text, candidate.source.language):
+            if following.start < end:
+                continue
+            if following.kind not in ("item", "row", "code") or following.end - unit.start > _MAX_LIST_CHARS:
+                break
+            end = following.end
+    return Unit(unit.start, end, unit.kind), "list" if end > unit.end else unit.kind
 
 
 def write_answer(choice: Choice) -> Iterator[tuple[str, Quote | None]]:
@@ -220,8 +238,15 @@ def write_answer(choice: Choice) -> Iterator[tuple[str, Quote | None]]:
     else:
         yield "Nothing relevant was found. The nearest passages say:", None
     for quote in choice.quotes:
-        shown = code(quote.text) if quote.kind in ("row", "code") else escape(quote.text)
-        yield f"\n\n> {shown} [{quote.number}]", quote
+        yield f"\n\n> {_show(quote)} [{quote.number}]", quote
+
+
+def _show(quote: Quote) -> str:
+    if quote.kind != "list":
+        return code(quote.text) if quote.kind in ("row", "code") else escape(quote.text)
+    lead, *entries = [(unit.kind, quote.text[unit.start : unit.end]) for unit in find_units(quote.text)]
+    shown = [code(text) if kind in ("row", "code") else escape(text) for kind, text in entries]
+    return "\n>\n> ".join([escape(lead[1]), "\n> ".join(f"- {entry}" for entry in shown)])
 
 
 def find_support(claim: str, source: Source) -> Quote:

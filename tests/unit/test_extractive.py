@@ -59,6 +59,18 @@ def test_neighbouring_sentences_become_one_quote() -> None:
     assert quote.text == "The Falcon pump weighs 12 kg. The Falcon pump is made in Leeds."
 
 
+def test_a_sentence_that_leads_to_a_list_is_quoted_with_it() -> None:
+    text = "What a duck likes to eat:\n\n- elm *leaves*\n- berries\n\n|a|b|\n|---|---|\n|1|2|\n\nThe lake is deep."
+    choice = choose_quotes(
+        "What does a duck eat?", embed(["What does a duck eat?"])[0], [Source(1, 7, text, 0.5)], embed, 0.0
+    )
+    (quote,) = choice.quotes
+    assert text[quote.start - 7 : quote.end - 7] == quote.text == text[: text.index("\n\nThe lake")]
+    assert "".join(block for block, _ in write_answer(choice)).split("\n\n", 1)[1] == (
+        "> What a duck likes to eat:\n>\n> - elm \\*leaves\\*\n> - berries\n> - `|a|b|`\n> - `|1|2|` [1]"
+    )
+
+
 def test_nothing_relevant_is_said_with_the_nearest() -> None:
     sources = [Source(1, 0, WARRANTY, 0.05)]
     choice = choose_quotes("Who won the chess cup?", embed(["Who won the chess cup?"])[0], sources, embed, 0.0)
@@ -87,7 +99,7 @@ def test_the_encoder_gets_a_bounded_number_of_sentences() -> None:
 
     text = " ".join(f"Sentence number {i} tells nothing." for i in range(500)) + " The Falcon warranty is 27 months."
     choice = choose_quotes(QUESTION, embed([QUESTION])[0], [Source(1, 0, text, 0.5)], counting, 0.0)
-    assert asked == [96]
+    assert asked == [64]
     assert "27 months" in choice.quotes[0].text
 
 
