@@ -43,6 +43,16 @@ class Progress:
         return sum(n for stage, n in self.stages.items() if stage not in FINAL_STAGES)
 
     @property
+    def remaining(self) -> int | None:
+        """Chunks still to be embedded, those of unread documents estimated from the finished; None without any."""
+        unread = self.stages["stored"] + self.stages["parsing"] + self.stages["chunking"]
+        known = self.chunks - self.embedded
+        if not unread:
+            return known
+        ready = self.stages["ready"]
+        return known + round(unread * (self.embedded_total - self.embedded) / ready) if ready else None
+
+    @property
     def active(self) -> bool:
         """Whether something is still to be done without a person's doing: then a live view should keep ticking."""
         return self.unfinished > self.paused
@@ -168,7 +178,8 @@ def _describe_embedding(progress: Progress, rate: float | None) -> str:
     parts = [f"Embedding {progress.embedded:,} of {progress.chunks:,} chunks"]
     if rate and progress.worker.alive:
         parts.append(f"{rate:,.0f}/s" if rate >= 9.95 else f"{rate:.1f}/s")
-        parts.append(f"about {describe_duration((progress.chunks - progress.embedded) / rate)} left")
+        if progress.remaining is not None:
+            parts.append(f"about {describe_duration(progress.remaining / rate)} left")
     return " · ".join(parts)
 
 

@@ -27,6 +27,21 @@ def test_embedding_is_counted_timed_and_foreseen() -> None:
     assert said == "Embedding 1,204 of 5,310 chunks · 47/s · about 1 min 27 s left"
 
 
+def test_unread_documents_are_foreseen_from_finished_ones() -> None:
+    looked = look(
+        stored=10, waiting=10, longest_wait_s=5.0, embedding=1, ready=4, chunks=20, embedded=10, embedded_total=50
+    )
+    assert looked.remaining == 10 + 10 * (50 - 10) // 4
+    assert "about 11 s left" in describe(looked, 10.0)
+
+
+def test_with_nothing_finished_no_end_is_foreseen() -> None:
+    looked = look(stored=1, waiting=1, longest_wait_s=5.0, embedding=1, chunks=20, embedded=10, embedded_total=10)
+    assert looked.remaining is None
+    said = describe(looked, 10.0)
+    assert said == "Embedding 10 of 20 chunks · 10/s · 1 document waits to be read, the longest for 5 s"
+
+
 def test_a_slow_rate_keeps_a_decimal() -> None:
     assert "0.4/s" in describe(look(embedding=1, chunks=100, embedded=10), 0.4)
 
