@@ -189,6 +189,10 @@ begin
         from changed where chunk_id is not null group by 1, 2
     ) c
     where (d.index_id, d.document_id) = (c.index_id, c.document_id);
+    if tg_op = 'DELETE' then
+        -- When a chunk is deleted, this runs after count_chunks: triggers of a cascade come last.
+        perform corpuscope.settle_documents((select array_agg(distinct document_id) from changed where chunk_id is not null));
+    end if;
     return null;
 end
 $$;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from psycopg import Connection
 
 from rag import jobs
 from rag.chunking import embedding_input
-from rag.errors import CorpuscopeError, ProviderBusy, ProviderError, ProviderRefused
+from rag.errors import CorpuscopeError, ModelError, ProviderBusy, ProviderError, ProviderRefused
 from rag.jobs import Job
 from rag.modelpool import ModelRow
+
+log = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
 
@@ -57,14 +60,18 @@ def chunk_ids(held: Iterable[Job]) -> list[int]:
     return list(dict.fromkeys(id for job in held for id in job.chunks))
 
 
-def index_words(conn: Connection[Any], ids: Sequence[int]) -> None:
-    """Bring the lexical index of these chunks up to date."""
-    conn.execute("select corpuscope.index_lexical(%s::bigint[])", [_wanted(conn, ids)])
+def index_words(conn: Connection[Any], ids: Sequence[int]) -> set[int]:
+    """Bring the lexical index of these chunks up to date.
 
-
-def _wanted(conn: Connection[Any], ids: Sequence[int]) -> list[int]:
-    rows = conn.execute(f"select c.id {_LIVE} order by c.id", [list(ids)])
-    return [id for (id,) in rows]
+    Returns the chunks that somebody is changing right now: they are left out, since a worker waits for nobody.
+    """
+    live = {id for (id,) in conn.execute(f"select c.id {_LIVE}", [list(ids)])}
+    rows = conn.execute(
+        "select id from public.chunks where id = any (%s) order by id for share skip locked", [list(live)]
+    )
+    free = [id for (id,) in rows]
+    conn.execute("select corpuscope.index_lexical(%s::bigint[])", [free])
+    return live.difference(free)
 
 
 # Chunks that are gone, of a paused or cancelled document, or of a retired index need nothing: resuming asks again.
@@ -105,7 +112,7 @@ def embed_apart(texts: Sequence[str], embed: Embed, dimensions: int, *, tries: i
         # Both halves of a span before their own halves: so one bad text never makes more than two failures in a row.
         start, end = spans.popleft()
         try:
-            results[start:end] = list(_checked(embed(list(texts[start:end])), end - start, dimensions))
+            results[start:end] = _ask(texts[start:end], embed, dimensions)
             failures = 0
         except ProviderError as error:
             failures = 0 if isinstance(error, ProviderRefused) else failures + 1
@@ -125,15 +132,34 @@ def asks_to_wait(error: CorpuscopeError | None) -> bool:
     return isinstance(error, ProviderBusy) and error.retry_after is not None
 
 
-def _checked(vectors: Vector, n: int, dimensions: int) -> Vector:
-    if vectors.shape != (n, dimensions):
+def _ask(texts: Sequence[str], embed: Embed, dimensions: int) -> list[Result]:
+    """The vectors, or a :class:`ProviderError` whatever went wrong."""
+    try:
+        vectors = embed(list(texts))
+    except CorpuscopeError as error:
+        raise unexpected(error) from error
+    except Exception as error:
+        log.exception("A batch could not be embedded.")
+        raise unexpected(error) from error
+    if vectors.shape != (len(texts), dimensions):
         raise ProviderError(
-            f"The model gave vectors of shape {vectors.shape} where ({n}, {dimensions}) was expected.",
+            f"The model gave vectors of shape {vectors.shape} where ({len(texts)}, {dimensions}) was expected.",
             hint="Check that EMBEDDING_MODEL is the model that this index was made with.",
         )
     if not np.isfinite(vectors).all():
         raise ProviderError("The model gave vectors that hold no numbers.")
-    return vectors
+    return list(vectors)
+
+
+def unexpected(error: Exception) -> ProviderError:
+    """Any error in words for a person; the log has the rest. A model that can't be had counts as busy."""
+    if isinstance(error, ProviderError):
+        return error
+    if isinstance(error, ModelError):
+        return ProviderBusy(str(error), hint=error.hint)
+    if isinstance(error, CorpuscopeError):
+        return ProviderError(str(error), hint=error.hint)
+    return ProviderError(f"Embedding failed unexpectedly: {type(error).__name__}.", hint="The log has the details.")
 
 
 def store(conn: Connection[Any], vectors: Mapping[Piece, Vector]) -> None:
@@ -157,18 +183,21 @@ def give_up(conn: Connection[Any], piece: Piece, error: CorpuscopeError, attempt
     )
 
 
-def conclude(conn: Connection[Any], job: Job, error: CorpuscopeError | None) -> None:
+def conclude(
+    conn: Connection[Any], job: Job, tried: Collection[Piece] | None, error: CorpuscopeError | None, delay_s: float
+) -> None:
     """End a job: done if all of its chunks have what they need, else tried again, and in the end given up on.
 
-    ``error`` is what kept chunks from being embedded this time.
+    ``tried`` are the pieces that were worked on, None if it did not come to that; a chunk that was changed since has a
+    job of its own. ``error`` is what kept chunks from being embedded; ``delay_s`` from now is the next try.
     """
-    left = find_missing(conn, job.chunks)
+    left = [piece for piece in find_missing(conn, job.chunks) if tried is None or piece in tried]
     if not left:
         jobs.finish(conn, [job])
         return
     # Without an error somebody was changing those chunks at the very moment: look again soon.
     reason = error or CorpuscopeError("The result could not be saved: the text was being changed.")
-    attempts = jobs.fail(conn, job, str(reason), delay_s=None if error else 1.0)
+    attempts = jobs.fail(conn, job, str(reason), delay_s)
     if attempts >= jobs.ATTEMPTS_LIMIT:
         for piece in left:
             give_up(conn, piece, reason, attempts)

@@ -11,7 +11,7 @@ from functools import partial
 
 from rag import embedding, jobs
 from rag.embedding import Piece, Result, Vector
-from rag.errors import CorpuscopeError, ModelError, ProviderBusy, ProviderError, ProviderRefused
+from rag.errors import CorpuscopeError, ProviderBusy, ProviderRefused
 from rag.jobs import Job
 from rag.leases import Lease
 from rag.modelpool import ModelRow
@@ -27,6 +27,7 @@ SLICE = 64
 REMEMBERED = 2048
 
 _LONGEST_WAIT_S = 3600.0
+_LOOK_AGAIN_S = 1.0
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Batch:
 
     lease: Lease
     pieces: list[Piece]
+    #: Chunks that somebody was changing when the batch was loaded.
+    left_out: set[int] = field(default_factory=set)
     alone: bool = False
     errors: dict[Piece, CorpuscopeError] = field(default_factory=dict)
     #: Pieces that failed while others beside them did not: it is they who are at fault, not the provider.
@@ -114,14 +117,14 @@ class EmbedLoop:
                 continue
             lease = self.workplace.keeper.hold(held)
             try:
-                pieces = self.workplace.persist(partial(self._prepare, lease.jobs))
+                pieces, left_out = self.workplace.persist(partial(self._prepare, lease.jobs))
             except Stopping:
                 raise
             except Exception as error:
                 log.exception("Chunks could not be prepared for embedding.")
-                self._fail(lease, _wrapped(error))
+                self._fail(lease, embedding.unexpected(error))
                 continue
-            return Batch(lease, pieces, alone=any(job.kills for job in held))
+            return Batch(lease, pieces, left_out, alone=any(job.kills for job in held))
         return None
 
     def _claim(self) -> list[Job] | None:
@@ -130,12 +133,12 @@ class EmbedLoop:
             held = jobs.claim(conn, "embed", limit=CLAIM, lease_s=self.workplace.keeper.lease_s)
             return embedding.weed_out(conn, held) if held else None
 
-    def _prepare(self, held: Sequence[Job]) -> list[Piece]:
+    def _prepare(self, held: Sequence[Job]) -> tuple[list[Piece], set[int]]:
         ids = embedding.chunk_ids(held)
         with self.workplace.database.as_worker() as conn:
-            embedding.index_words(conn, ids)
+            left_out = embedding.index_words(conn, ids)
         with self.workplace.database.as_worker() as conn:
-            return embedding.find_missing(conn, ids)
+            return embedding.find_missing(conn, [id for id in ids if id not in left_out]), left_out
 
     def _encode(self, batch: Batch, writing: ThreadPoolExecutor) -> None:
         """Embed slice by slice and hand each to the writer; errors are kept in the batch."""
@@ -178,12 +181,9 @@ class EmbedLoop:
     def _ask_model(self, model: ModelRow, texts: list[str], tries: int) -> list[Result]:
         try:
             embedder = self.workplace.models.embedder(model)
-            return embedding.embed_apart(texts, embedder.embed_passages, model.dimensions, tries=tries)
-        except ModelError as error:
-            return [ProviderBusy(str(error), hint=error.hint)] * len(texts)
-        except Exception as error:
-            log.exception("A batch could not be embedded.")
-            return [_wrapped(error)] * len(texts)
+        except CorpuscopeError as error:
+            return [embedding.unexpected(error)] * len(texts)
+        return embedding.embed_apart(texts, embedder.embed_passages, model.dimensions, tries=tries)
 
     def _remember(self, results: dict[tuple[int, bytes], Result]) -> None:
         self._recent |= {key: result for key, result in results.items() if not isinstance(result, Exception)}
@@ -220,10 +220,13 @@ class EmbedLoop:
                     embedding.give_up(conn, piece, error, job.attempts + 1)
             if batch.blames_provider(job):
                 jobs.put_off(conn, [job], batch.pause)
+            elif batch.left_out.intersection(job.chunks):
+                jobs.put_off(conn, [job], _LOOK_AGAIN_S)
             elif self.workplace.stop.is_set() and batch.error_of(job) is None:
                 embedding.hand_over(conn, job)
             else:
-                embedding.conclude(conn, job, batch.error_of(job))
+                delay_s = self.workplace.backoff.delay(job.attempts + 1)
+                embedding.conclude(conn, job, set(batch.pieces), batch.error_of(job), delay_s)
 
     def _fail(self, lease: Lease, error: CorpuscopeError) -> None:
         """Jobs that could not even be prepared are tried again later; batches in smaller pieces, to find the reason."""
@@ -233,7 +236,7 @@ class EmbedLoop:
                 if job.attempts >= 2 and len(job.chunks) > 1:
                     jobs.split(conn, job)
                 else:
-                    embedding.conclude(conn, job, error)
+                    embedding.conclude(conn, job, None, error, self.workplace.backoff.delay(job.attempts + 1))
 
         try:
             for job in lease.jobs:
@@ -251,7 +254,7 @@ class EmbedLoop:
             self._busy_in_a_row = 0
             return 0.0
         self._busy_in_a_row += 1
-        return jobs.retry_delay(self._busy_in_a_row)
+        return self.workplace.backoff.delay(self._busy_in_a_row)
 
     def _wait(self, batch: Batch) -> None:
         if batch.pause:
@@ -268,10 +271,3 @@ def _by_model(pieces: Sequence[Piece]) -> Iterator[tuple[ModelRow, list[Piece]]]
         models.setdefault(piece.model, []).append(piece)
     for model, some in models.items():
         yield model, sorted(some, key=lambda piece: -len(piece.input))
-
-
-def _wrapped(error: Exception) -> CorpuscopeError:
-    """An error that nobody expected, in words for a person; the log has the rest."""
-    if isinstance(error, CorpuscopeError):
-        return error
-    return ProviderError(f"Embedding failed unexpectedly: {type(error).__name__}.", hint="The log has the details.")

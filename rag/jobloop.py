@@ -75,7 +75,7 @@ class JobLoop:
             log.info("A job of queue %s was taken over by another worker.", job.queue)
             return lambda conn: None
         except ProviderBusy as error:
-            pause = error.retry_after or jobs.retry_delay(job.returned + 1)
+            pause = error.retry_after or self.workplace.backoff.delay(job.returned + 1)
             return lambda conn: jobs.put_off(conn, [job], pause)
         except ModelError as error:
             log.warning("%s %s", error, error.hint)
@@ -89,7 +89,7 @@ class JobLoop:
         return lambda conn: jobs.finish(conn, [job])
 
     def _fail(self, job: Job, error: Exception, conn: Connection[Any]) -> None:
-        attempts = jobs.fail(conn, job, str(error))
+        attempts = jobs.fail(conn, job, str(error), self.workplace.backoff.delay(job.attempts + 1))
         if attempts < jobs.ATTEMPTS_LIMIT:
             return
         if isinstance(error, CorpuscopeError):

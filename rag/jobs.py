@@ -35,9 +35,19 @@ _OURS = """
         on q.msg_id = u.id and q.read_ct = u.reads order by q.msg_id for update of q
     )
 """
-_FIRST_DELAY_S = 2.0
-_DELAY_GROWTH = 2.5
-_LONGEST_DELAY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before trying again: growing, bounded, and spread so that retries don't come together."""
+
+    first_s: float = 2.0
+    growth: float = 2.5
+    longest_s: float = 600.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after so many failures, at least one."""
+        return min(self.first_s * self.growth ** (failures - 1), self.longest_s) * random.uniform(0.75, 1.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +124,10 @@ def put_off(conn: Connection[Any], jobs: Iterable[Job], delay_s: float = 0.0) ->
         _note(conn, queue, ours, failures=0, error="")
 
 
-def fail(conn: Connection[Any], job: Job, error: str, *, delay_s: float | None = None) -> int:
-    """Count a failure and try again later, after ``delay_s`` or a growing delay; the failures so far."""
+def fail(conn: Connection[Any], job: Job, error: str, delay_s: float) -> int:
+    """Count a failure and try again after ``delay_s``; the failures so far."""
     attempts = job.attempts + 1
-    ours = _hide(conn, job.queue, [job], retry_delay(attempts) if delay_s is None else delay_s)
+    ours = _hide(conn, job.queue, [job], delay_s)
     _note(conn, job.queue, ours, failures=1, error=error)
     return attempts
 
@@ -162,12 +172,6 @@ def forget_old_attempts(conn: Connection[Any]) -> None:
                 " and not exists (select from {} q where q.msg_id = a.msg_id)"
             ).format(sql.Literal(queue), _table(queue))
         )
-
-
-def retry_delay(attempts: int) -> float:
-    """Seconds to wait after so many failures: growing, bounded, and spread so that retries don't come together."""
-    delay = min(_FIRST_DELAY_S * _DELAY_GROWTH ** (attempts - 1), _LONGEST_DELAY_S)
-    return delay * random.uniform(0.75, 1.25)
 
 
 def _hide(conn: Connection[Any], queue: Queue, jobs: Sequence[Job], delay_s: float) -> list[int]:

@@ -21,7 +21,7 @@ TIDY_EVERY_S = 10.0
 SWEPT_AT_ONCE = 500
 
 # One worker at a time does the rounds; the others find the lock taken and go on.
-_LOCK = 4_857_342_119_002
+_LOCK = 4_857_342_119_005
 
 
 def keep_up(database: Database, stop: threading.Event) -> None:

@@ -20,7 +20,7 @@ from rag.errors import CorpuscopeError, ModelError
 from rag.heartbeat import Heartbeat
 from rag.ingesting import IngestTools, ingest, mark_failed
 from rag.jobloop import JobLoop
-from rag.jobs import Job, Queue
+from rag.jobs import Backoff, Job, Queue
 from rag.languages import detect_language
 from rag.leases import Lease, LeaseKeeper
 from rag.modelpool import Load, ModelPool, WaitingEmbedder, load_tokens
@@ -59,6 +59,7 @@ def run_worker(
     load_tokens: Load[TokenCounter] = load_tokens,
     queues: Sequence[Queue] = ALL_QUEUES,
     lease_s: float = jobs.LEASE_S,
+    backoff: Backoff | None = None,
 ) -> bool:
     """Work until ``stop`` is set; True if every thread ended in time.
 
@@ -71,6 +72,7 @@ def run_worker(
         Heartbeat(database),
         WakeUp(queues),
         stop,
+        backoff or Backoff(),
     )
     over = threading.Event()
     companions = [

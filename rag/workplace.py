@@ -11,6 +11,7 @@ from typing import TypeVar
 from rag.database import Database
 from rag.errors import DatabaseError, DatabaseUnavailable
 from rag.heartbeat import Heartbeat
+from rag.jobs import Backoff
 from rag.leases import LeaseKeeper
 from rag.modelpool import ModelPool
 from rag.wakeup import WakeUp
@@ -37,6 +38,7 @@ class Workplace:
     heartbeat: Heartbeat
     wakeup: WakeUp
     stop: threading.Event = field(default_factory=threading.Event)
+    backoff: Backoff = field(default_factory=Backoff)
 
     def persist(self, step: Callable[[], T]) -> T:
         """Run a step that may be repeated, again and again while the database is away. Raises :class:`Stopping`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import threading
 import time
 from collections import Counter
@@ -19,8 +20,8 @@ from rag.collections import create_collection
 from rag.database import Database
 from rag.documents import store_document
 from rag.embedders import Embedder
-from rag.models import describe_model
 from rag.modelpool import load_tokens
+from rag.models import describe_model
 from rag.random_pairs import UNRELATED
 from rag.registration import register_model
 from rag.settings import Settings
@@ -115,15 +116,15 @@ class Workshop:
         return int(self.value("select (select count(*) from pgmq.q_ingest) + (select count(*) from pgmq.q_embed)"))
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What the worker's role sees."""
-        with self.database.as_worker() as conn:
+        """What the owner of the tables sees."""
+        with self.database.as_owner() as conn:
             return conn.execute(query, values).fetchall()
 
     def value(self, query: str, *values: Any) -> Any:
         return self.rows(query, *values)[0][0]
 
     def run(self, statement: str, *values: Any) -> None:
-        """A statement of the owner's, as plain SQL by any client."""
+        """A statement of the person's, as plain SQL by any client."""
         with self.database.as_user(self.user) as conn:
             conn.execute(statement, values)
 
@@ -134,7 +135,7 @@ class Workshop:
         """Every chunk that is not given up on has the vector of its own content; how many there are."""
         rows = self.rows(
             """
-            select c.id, c.context, c.text, c.content_hash, e.content_hash, e.embedding
+            select c.id, c.context, c.text, c.content_hash, e.content_hash, e.embedding::text
             from public.chunks c left join public.embeddings e on e.chunk_id = c.id
             where not exists (select from public.failed_jobs f where f.chunk_id = c.id)
             """
@@ -142,9 +143,10 @@ class Workshop:
         for id, context, text, wanted, found, vector in rows:
             assert found == wanted, f"chunk {id} has no vector or a stale one"
             expected = self.embedder.vector(f"{context}\n{text}" if context else text)
-            np.testing.assert_allclose(np.asarray(vector.to_list()), expected, atol=2e-3)
+            np.testing.assert_allclose(np.array(json.loads(vector)), expected, atol=2e-3)
         counted, embedded = self.rows(
-            "select coalesce(sum(chunk_count), 0), coalesce(sum(embedded_count + failed_count), 0) from public.index_documents"
+            "select coalesce(sum(chunk_count), 0), coalesce(sum(embedded_count + failed_count), 0)"
+            " from public.index_documents"
         )[0]
         assert counted == embedded == self.value("select count(*) from public.chunks")
         return len(rows)
@@ -158,13 +160,12 @@ def wait_for(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None
         time.sleep(0.05)
 
 
+WORDS = "amber basin cedar delta ember fjord grove heron inlet juniper knoll lagoon meadow north orchard pine"
+
+
 def prose(n: int, seed: int = 0) -> str:
     """``n`` paragraphs, each about one chunk of its own."""
-    words = (
-        "amber basin cedar delta ember fjord grove heron inlet juniper knoll lagoon meadow north orchard pine".split()
-    )
     rng = np.random.default_rng(seed)
     return "\n\n".join(
-        f"Paragraph {seed}-{i} tells of " + " ".join(str(word) for word in rng.choice(words, 18)) + "."
-        for i in range(n)
+        f"Paragraph {seed}-{i} tells of " + " ".join(map(str, rng.choice(WORDS.split(" "), 18))) + "." for i in range(n)
     )
