@@ -48,6 +48,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       label: `Chunk ${chunk.number}${chunk.heading ? " · " + chunk.heading : ""}${state}`,
     })
     label.type = "button"
+    label.setAttribute("aria-label", `Select chunk ${chunk.number}`)
     label.title = `Select chunk ${chunk.number}: ${chunk.tokens} tokens`
     return label
   }
