@@ -25,7 +25,7 @@ from rag.embedders import Embedder, load_embedder
 from rag.postgres import EmbeddedPostgres
 from rag.records import LOCAL_USER
 from rag.registration import register_model
-from rag.settings import Settings
+from rag.settings import load_settings
 from rag.worker import run_worker
 
 TARGET = 0.92
@@ -35,7 +35,7 @@ ROUNDS = 3
 
 def run(rounds: int = ROUNDS, files: int = FILES) -> dict[str, object]:
     """Measure; ``ratio`` is raw encode time over ingest time, the median of the rounds."""
-    settings = Settings(_env_file=None)
+    settings = load_settings(None)
     embedder = load_embedder(settings)
     with (
         tempfile.TemporaryDirectory(prefix="corpuscope-bench-") as folder,

@@ -68,12 +68,10 @@ class JobLoop:
         """Do the work; returns how the job ends."""
         try:
             self.handle(job, lease)
-        except (Stopping, DatabaseUnavailable) as error:
+        except (Stopping, LeaseLost, DatabaseUnavailable) as error:
+            # Of a job that another worker took over meanwhile, giving it back changes nothing.
             log.info("A job of queue %s was interrupted: %s", job.queue, error)
             return lambda conn: jobs.put_off(conn, [job])
-        except LeaseLost:
-            log.info("A job of queue %s was taken over by another worker.", job.queue)
-            return lambda conn: None
         except ProviderBusy as error:
             pause = error.retry_after or self.workplace.backoff.delay(job.returned + 1)
             return lambda conn: jobs.put_off(conn, [job], pause)

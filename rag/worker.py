@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import Connection
 
 from rag import jobs
+from rag.answering import answer_message, fail_answer
 from rag.database import Database
 from rag.embedders import Embedder, load_embedder
 from rag.embedloop import EmbedLoop
@@ -45,7 +46,6 @@ STOP_LIMIT_S = 8.0
 
 _PARSE_KILLED = "The worker stopped unexpectedly while reading this file."
 _ANSWER_KILLED = "The worker stopped unexpectedly while answering."
-_MODEL_RETRY_S = 30.0
 _FIRST_RESTART_S = 0.5
 _LONGEST_RESTART_S = 30.0
 
@@ -170,25 +170,25 @@ def give_up_document(conn: Connection[Any], job: Job, reason: str, hint: str) ->
 
 
 def _answer_loop(workplace: Workplace, settings: Settings) -> JobLoop:
-    from rag.answering import answer_message
-
     embedder = WaitingEmbedder(workplace.models)
 
     def handle(job: Job, lease: Lease) -> None:
         if message := job.subject("message"):
-            answer_message(workplace.database, embedder, settings, message, still_ours=lambda: not lease.lost)
+            still_ours = partial(_is_ours, workplace, lease)
+            answer_message(workplace.database, embedder, settings, message, still_ours=still_ours)
 
     return JobLoop(workplace, "answer", handle, give_up_answer, killed=_ANSWER_KILLED)
+
+
+def _is_ours(workplace: Workplace, lease: Lease) -> bool:
+    """Whether an answer should go on: not once another worker has it, nor when this one stops."""
+    return not (lease.lost or workplace.stop.is_set())
 
 
 def give_up_answer(conn: Connection[Any], job: Job, reason: str, hint: str) -> None:
     """Say in the chat that there will be no answer."""
     if message := job.subject("message"):
-        conn.execute(
-            "update public.messages set phase = 'failed', phase_at = now(), error = %s, error_hint = nullif(%s, '')"
-            " where id = %s and phase not in ('complete', 'failed', 'stopped')",
-            [reason, hint, message],
-        )
+        fail_answer(conn, message, reason, hint)
     jobs.finish(conn, [job])
 
 
@@ -196,15 +196,19 @@ def _prepare_model(workplace: Workplace, settings: Settings) -> None:
     """Register the default model, load it, and measure its baseline once. What fails is tried again."""
     heartbeat = workplace.heartbeat
     heartbeat.load("Loading the embedding model.")
+    failures = 0
     while not workplace.stop.is_set():
         try:
             workplace.persist(partial(register_model, workplace.database, settings))
             embedder = workplace.models.default_embedder()
         except ModelError as error:
             log.error("%s %s", error, error.hint)
-            heartbeat.wait(_MODEL_RETRY_S, f"{error} {error.hint}".strip())
-            workplace.stop.wait(_MODEL_RETRY_S)
+            failures += 1
+            pause = workplace.backoff.delay(failures)
+            heartbeat.wait(pause, f"{error} {error.hint}".strip())
+            workplace.stop.wait(pause)
         else:
+            heartbeat.wait(0, "")
             heartbeat.load("")
             _note_baseline(workplace, embedder)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
@@ -12,20 +12,20 @@ import pytest
 from rag import jobs
 from rag.database import Database, connect
 from rag.errors import ProviderBusy, ProviderError, ProviderRefused
-from rag.settings import Settings
+from rag.settings import load_settings
 from tests.integration.workshop import Workshop, prose, wait_for
 
 
 @pytest.fixture
 def shop(database: Database, alice: UUID) -> Workshop:
-    return Workshop(database, Settings(_env_file=None), alice)
+    return Workshop(database, load_settings(None), alice)
 
 
 #: Delays between attempts are short.
 IMPATIENT = jobs.Backoff(first_s=0.05, growth=1.2)
 
 
-def fail_for(poison: str, error: Exception) -> object:
+def fail_for(poison: str, error: Exception) -> Callable[[Sequence[str]], None]:
     def before(texts: Sequence[str]) -> None:
         if any(poison in text for text in texts):
             raise error
