@@ -83,13 +83,15 @@ $$;
 
 -- Scripts without spaces between words (and Korean, whose words carry endings) are indexed as overlapping pairs of
 -- characters; in Thai, Lao, Khmer and Burmese a consonant with its vowels and marks counts as one. A lone one stands
--- for itself. Returns the pairs, with repetitions, and the rest of the text; pairs is null when there are none.
+-- for itself, and each Han character does so as well: many are words, and together with pairs they find more than pairs
+-- alone. Returns these, with repetitions, and the rest of the text; pairs is null when there are none.
 create function corpuscope.split_pairs(inout content text, out pairs text[])
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
     -- Han, kana, bopomofo, Hangul
     single constant text := '\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u30FF\u3105-\u312F\u31F0-\u31FF'
         '\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF\U00020000-\U0003FFFF';
+    han constant text := '[\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U0003FFFF]';
     thai constant text := '[\u0E40-\u0E44]?[\u0E01-\u0E2E][\u0E30-\u0E3A\u0E45-\u0E4E]*';
     lao constant text := '[\u0EC0-\u0EC4]?[\u0E81-\u0EAE\u0EDC-\u0EDF][\u0EB0-\u0EBD\u0EC6-\u0ECE]*';
     khmer constant text := '[\u1780-\u17B3](?:\u17D2[\u1780-\u17B3]|[\u17B4-\u17D1\u17D3\u17DD])*';
@@ -100,7 +102,9 @@ begin
     if octet_length(content) = length(content) or content !~ ('[' || scripts || ']') then
         return;
     end if;
-    select array_agg(c.part || coalesce(c.next, '') order by c.n) filter (where c.part is not null and (c.next is not null or c.previous is null)),
+    select array_agg(c.part || coalesce(c.next, '') order by c.n)
+               filter (where c.part is not null and (c.next is not null or c.previous is null))
+           || array_agg(c.part) filter (where c.part ~ han and (c.next is not null or c.previous is not null)),
            string_agg(coalesce(c.other, ' '), '' order by c.n)
     into pairs, content
     from (

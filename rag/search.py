@@ -106,12 +106,14 @@ def mark_matches(conn: Connection[Any], text: str, lexemes: Sequence[str], langu
         "select corpuscope.matching_words(%s::text[], %s, %s::text[])", (words, language, list(lexemes))
     ).fetchone()
     marked = set(row[0]) if row is not None else set()
-    # Scripts without spaces match by pairs of characters: the pair is marked, not the whole run of text.
-    unspaced = [lexeme for lexeme in lexemes if _is_unspaced(lexeme)]
     spans = [
         match.span() for match in _WORD.finditer(text) if match.group() in marked and not _is_unspaced(match.group())
     ]
-    return _merge([*spans, *_occurrences(text, unspaced)])
+    # Scripts without spaces match by pairs of characters: the pair is marked, not the whole run of text. Single
+    # characters are marked where nothing longer is.
+    unspaced = [lexeme for lexeme in lexemes if _is_unspaced(lexeme)]
+    pairs = list(_occurrences(text, [lexeme for lexeme in unspaced if len(lexeme) > 1]))
+    return _merge([*spans, *(pairs or _occurrences(text, unspaced))])
 
 
 def _occurrences(text: str, pieces: Sequence[str]) -> Iterator[Span]:

@@ -105,6 +105,7 @@ def test_stop_words_of_the_collections_language_stay_cheap_beside_another(
         ("混合text文字", "文字"),
         ("小猫。", "小猫"),
         ("猫。", "猫"),
+        ("小猫喜欢鱼", "猫吃鱼"),
         ("co\u00adoperate", "cooperate"),
     ],
 )
