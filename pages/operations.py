@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 import streamlit as st
 
-from pages.parts.document_table import STATUS_WORDS
 from pages.parts.downloads import file_name, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.notices import notify
@@ -22,7 +21,7 @@ from rag.documents import list_failed_jobs, retry_documents
 from rag.errors import CorpuscopeError
 from rag.indexes import IndexRow, list_indexes
 from rag.progress import Progress, read_progress
-from rag.records import FINAL_STAGES, Collection, FailedJob, WorkerStatus
+from rag.records import Collection, FailedJob, WorkerStatus
 
 _WORK = {"ingest": "Reading", "embed": "Embedding", "answer": "Answering"}
 
@@ -56,10 +55,12 @@ def show_queue(collections: Sequence[tuple[Collection, Progress]]) -> None:
         work = describe_work(progress, rate_of(collection, progress)) if progress.unfinished else "Nothing to do"
         rows.append(
             {
-                "collection": collection.name,
-                "work": work,
-                "progress": progress.embedded / progress.chunks if progress.chunks else None,
-                **{STATUS_WORDS[stage]: progress.stages[stage] for stage in STATUS_WORDS if stage not in FINAL_STAGES},
+                "Collection": collection.name,
+                "Work": work,
+                "Embedded": progress.embedded / progress.chunks if progress.chunks else None,
+                "Waiting": progress.waiting,
+                "In work": progress.unfinished - progress.waiting - progress.paused,
+                "Paused": progress.paused,
                 "Ready": progress.stages["ready"],
                 "Failed": progress.stages["failed"],
             }
@@ -69,9 +70,9 @@ def show_queue(collections: Sequence[tuple[Collection, Progress]]) -> None:
         key="queue",
         hide_index=True,
         column_config={
-            "collection": st.column_config.TextColumn("Collection", pinned=True),
-            "work": st.column_config.TextColumn("Work", width="large"),
-            "progress": st.column_config.ProgressColumn("Embedded", format="percent", min_value=0, max_value=1),
+            "Collection": st.column_config.TextColumn(width="medium"),
+            "Work": st.column_config.TextColumn(width="medium"),
+            "Embedded": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1, width=110),
         },
         alt="Documents of each collection by stage",
     )
@@ -91,12 +92,12 @@ def show_failed(collection: Collection) -> None:
         hide_index=True,
         height=min(38 + 35 * len(rows), 400),
         column_config={
-            "work": st.column_config.TextColumn("Work", width="small"),
+            "work": st.column_config.TextColumn("Work", width=90),
             "document": st.column_config.TextColumn("Document", width="medium"),
             "reason": st.column_config.TextColumn("Why it failed", width="large"),
-            "next": st.column_config.TextColumn("What to do", width="large"),
-            "tries": st.column_config.NumberColumn("Tries", width="small"),
-            "when": st.column_config.TextColumn("When", width="small"),
+            "next": st.column_config.TextColumn("What to do", width="medium"),
+            "tries": st.column_config.NumberColumn("Tries", width=60),
+            "when": st.column_config.TextColumn("When", width=90),
         },
         alt="Work that was given up on",
     )
@@ -152,9 +153,7 @@ def show_indexes(collection: Collection) -> None:
         pd.DataFrame([index_row(index) for index in indexes]),
         key="indexes",
         hide_index=True,
-        column_config={
-            "embedded": st.column_config.ProgressColumn("Embedded", format="percent", min_value=0, max_value=1)
-        },
+        column_config={"Embedded": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
         alt="Indexes of the collection",
     )
 
@@ -162,13 +161,13 @@ def show_indexes(collection: Collection) -> None:
 def index_row(index: IndexRow) -> dict[str, object]:
     """One row of the table of indexes."""
     return {
-        "state": index.state.capitalize(),
-        "model": f"{index.model} ({index.dimensions} dimensions)",
-        "documents": index.documents,
-        "chunks": index.chunks,
-        "embedded": index.embedded / index.chunks if index.chunks else None,
-        "failed": index.failed,
-        "made": clock(index.created_at),
+        "State": index.state.capitalize(),
+        "Model": f"{index.model} ({index.dimensions} dimensions)",
+        "Documents": index.documents,
+        "Chunks": index.chunks,
+        "Embedded": index.embedded / index.chunks if index.chunks else None,
+        "Failed": index.failed,
+        "Made": clock(index.created_at),
     }
 
 

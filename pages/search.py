@@ -63,7 +63,6 @@ def controls(
             format_func=_MODES.__getitem__,
             key="mode",
             bind="query-params",
-            help=_MODE_HELP,
         )
         with st.popover("Options", icon=":material/tune:"), st.container(width=380):
             k, threshold, picked = _options(collection, documents, profile, baseline)
@@ -75,6 +74,7 @@ def controls(
 def _options(
     collection: Collection, documents: Sequence[DocumentRow], profile: RetrievalProfile, baseline: Baseline | None
 ) -> tuple[int, float | None, list[UUID] | None]:
+    st.caption(_MODE_HELP)
     k = st.slider("Passages", 1, 50, min(profile.k, 50), key="k", bind="query-params", help="How many at most.")
     threshold = st.slider(
         "Least similarity",

@@ -21,7 +21,8 @@ from rag.samples import SAMPLE_NAME, SAMPLE_QUESTIONS
 def empty_state(title: str, text: str, *, icon: str, key: str) -> Iterator[None]:
     """A quiet panel with a heading and one or two sentences; the body of the ``with`` adds the ways on."""
     with st.container(border=True, key=f"empty-{key}", horizontal_alignment="center", gap="small"):
-        st.markdown(f"# :blue[:material/{icon}:]", text_alignment="center", width="content", anchors=False)
+        with st.container(key=f"empty-icon-{key}", width="content"):
+            st.markdown(f":blue[:material/{icon}:]")
         st.markdown(f"**{title}**", text_alignment="center", width="content")
         st.caption(text, text_alignment="center", width="content")
         yield

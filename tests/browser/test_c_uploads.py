@@ -23,7 +23,7 @@ def upload(page: Page, *files: FilePayload) -> None:
         page.get_by_text("Add documents").click()
     chooser.set_input_files(list(files))
     for file in files:
-        expect(page.get_by_test_id("stFileUploaderFile").filter(has_text=file["name"])).to_be_visible()
+        expect(page.get_by_role("button", name=f"Remove {file['name']}")).to_be_visible()
     page.get_by_role("button", name="Upload", exact=True).click()
 
 
@@ -32,11 +32,13 @@ def collection(page: Page) -> str:
     """A new collection, open on its Documents page."""
     name = f"Test {uuid.uuid4().hex[:6]}"
     page.goto("/documents")
-    page.get_by_role("button", name="Collection", exact=True).click()
-    page.get_by_text("New collection").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill(name)
-    dialog.get_by_role("button", name="Create collection").click()
+    menu = page.get_by_role("button", name="Collection", exact=True)
+    expect(menu.or_(page.get_by_text("Look inside your corpus"))).to_be_visible()
+    if menu.count():
+        menu.click()
+        page.get_by_text("New collection").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Create collection").click()
     expect(page.get_by_text("has no documents yet")).to_be_visible()
     return name
 

@@ -18,7 +18,7 @@ def test_workers_queue_and_versions_are_shown(open_page: OpenPage, library: Libr
     assert metrics["Workers"] == "1"
     assert metrics["Busy"] == "1"
     queue = app.dataframe[0].value
-    assert queue["collection"].tolist() == ["Library"]
+    assert queue["Collection"].tolist() == ["Library"]
     assert queue["Ready"].tolist() == [2]
     said = texts(app)
     assert "Nothing was given up on" in said

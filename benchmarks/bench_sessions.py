@@ -1,0 +1,195 @@
+"""Fifty people on the Documents page while documents are read: how long one tick of the live table takes.
+
+Speaks Streamlit's own protocol over websockets, as fifty browsers would: each session opens /documents, is told which
+fragment to run and how often, and asks for it at that pace. A tick lasts from that request to "script finished".
+The product is started by its own command, so the workers take their share of the same cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+SESSIONS = 50
+SECONDS = 20
+TARGET_MS = 100
+ROOT = Path(__file__).resolve().parents[1]
+_START_S = 90.0
+
+
+def run() -> list[dict[str, Any]]:
+    """p50 and p95 of a tick in ms, and how many ticks of those due were made in time."""
+    with (
+        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
+        running_product(Path(folder) / "home") as address,
+    ):
+        wait_until_open(address)
+        corpus = Path(folder) / "corpus"
+        write_corpus(corpus, 1200)
+        collection = ingest(Path(folder) / "home", address, corpus)
+        sessions = asyncio.run(watch(address, collection))
+    ticks = sorted(tick for session in sessions for tick in session.ticks)
+    if not ticks:
+        raise RuntimeError("no session was told to tick: the ingest was over before the measurement began")
+    p50, p95 = (ticks[int(share * (len(ticks) - 1))] * 1000 for share in (0.5, 0.95))
+    name = f"{SESSIONS} sessions on Documents during an ingest, a tick"
+    return [
+        {"name": f"{name}, p50", "value": round(p50, 1), "unit": "ms"},
+        {
+            "name": f"{name}, p95",
+            "value": round(p95, 1),
+            "unit": "ms",
+            "target": f"< {TARGET_MS}",
+            "ok": p95 < TARGET_MS,
+        },
+        {"name": "ticks measured", "value": len(ticks), "unit": "ticks"},
+    ]
+
+
+@contextlib.contextmanager
+def running_product(home: Path) -> Iterator[str]:
+    """`corpuscope` in a home of its own on a free port; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": str(port), "LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rag.cli"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until_open(address: str) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"the app did not answer at {address} within {_START_S:.0f} s")
+
+
+def write_corpus(folder: Path, files: int) -> None:
+    """Texts of about 4 KB, each unlike the others, so that none is embedded for free."""
+    folder.mkdir()
+    rng = random.Random(7)
+    words = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "juniper", "knoll"]
+    for number in range(files):
+        text = "\n\n".join(" ".join(rng.choices(words, k=60)) + f" {number}.{part}." for part in range(10))
+        (folder / f"text-{number:05}.txt").write_text(text)
+
+
+def ingest(home: Path, address: str, corpus: Path) -> UUID:
+    """Store the corpus, which the workers then read and embed; the collection's id."""
+    from rag.collections import find_collection
+    from rag.database import open_database
+    from rag.records import LOCAL_USER
+    from rag.settings import load_settings
+
+    environment = {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": address.rpartition(":")[2]}
+    command = [sys.executable, "-m", "rag.cli", "ingest", str(corpus), "--collection", "Load", "--json"]
+    subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    settings = load_settings(None).model_copy(update={"corpuscope_home": home})
+    with open_database(settings) as database, database.as_user(LOCAL_USER) as conn:
+        return find_collection(conn, "Load").id
+
+
+@dataclass
+class Session:
+    """One browser's side of a session."""
+
+    query: str
+    fragment: str = ""
+    interval: float = 0.0
+    page: str = ""
+    ticks: list[float] = field(default_factory=list)
+
+    async def open(self, socket: Any) -> None:
+        """The first run of the page; tells which fragment to run again."""
+        message = BackMsg()
+        message.rerun_script.page_name = "documents"
+        message.rerun_script.query_string = self.query
+        await socket.send(message.SerializeToString())
+        await self._until_finished(socket)
+
+    async def tick(self, socket: Any) -> float:
+        """Run the fragment once, as the browser's timer does; how long that took."""
+        message = BackMsg()
+        message.rerun_script.page_script_hash = self.page
+        message.rerun_script.query_string = self.query
+        message.rerun_script.fragment_id = self.fragment
+        message.rerun_script.is_auto_rerun = True
+        began = time.perf_counter()
+        await socket.send(message.SerializeToString())
+        await self._until_finished(socket)
+        return time.perf_counter() - began
+
+    async def _until_finished(self, socket: Any) -> None:
+        async for data in socket:
+            message = ForwardMsg()
+            message.ParseFromString(data)
+            kind = message.WhichOneof("type")
+            if kind == "auto_rerun":
+                self.fragment, self.interval = message.auto_rerun.fragment_id, message.auto_rerun.interval
+            elif kind == "new_session":
+                self.page = message.new_session.page_script_hash
+            elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                return
+
+
+async def watch(address: str, collection: UUID) -> list[Session]:
+    """All sessions at once; each is connected before the first one is timed."""
+    sessions = [Session(f"collection={collection}") for _ in range(SESSIONS)]
+    ready = asyncio.Barrier(SESSIONS)
+    await asyncio.gather(*(_live(address, session, number, ready) for number, session in enumerate(sessions)))
+    return sessions
+
+
+async def _live(address: str, session: Session, number: int, ready: asyncio.Barrier) -> None:
+    url = f"ws://{address}/_stcore/stream"
+    async with websockets.connect(url, subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
+        deadline = time.monotonic() + _START_S
+        while session.interval != 1.0 and time.monotonic() < deadline:
+            await session.open(socket)  # once more while the database still starts
+            await asyncio.sleep(0.5)
+        await ready.wait()
+        await asyncio.sleep(number / SESSIONS)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            took = await session.tick(socket)
+            session.ticks.append(took)
+            await asyncio.sleep(max(0.0, 1.0 - took))
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(row)
