@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from rag import answer_rows
-from rag.answer_rows import Attempt, Superseded
+from rag.answer_rows import Attempt
 from rag.chat_records import Citation, Passage, Phase, PhaseNote
 from rag.database import Database
+from rag.leases import LeaseLost
 
 #: Seconds between writes of text: ten a second look fluent and cost the database little.
 WRITE_EVERY_S = 0.1
@@ -23,7 +24,11 @@ class Stopped(Exception):
 
 
 class AnswerWriter:
-    """One attempt at one answer. Each method may raise :class:`Superseded`, those that write text :class:`Stopped`."""
+    """One attempt at one answer.
+
+    Every method that stores something may raise :class:`LeaseLost` or :class:`rag.answer_rows.Superseded`; those that
+    store text also :class:`Stopped`.
+    """
 
     def __init__(self, database: Database, attempt: Attempt, still_ours: Callable[[], bool]) -> None:
         self.attempt = attempt
@@ -121,7 +126,7 @@ class AnswerWriter:
 
     def _require_ours(self) -> None:
         if not self._still_ours():
-            raise Superseded
+            raise LeaseLost
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ from rag.database import Database
 from rag.embedders import Embedder
 from rag.errors import CorpuscopeError, DatabaseUnavailable, ProviderBusy, ProviderError
 from rag.extractive import Quote, Source, choose_quotes, find_support, write_answer
+from rag.leases import LeaseLost
 from rag.llm import ChatModel
 from rag.patience import Patience
 from rag.prompts import Turn, build_prompt
@@ -42,9 +43,9 @@ def answer_message(
 ) -> None:
     """Write the answer ``message_id``; nothing to do when it is final already.
 
-    ``still_ours`` tells whether the job's lease still holds. When it doesn't, this returns without another write, and
-    whoever has the lease starts again. Failures end in the message, in words; raised are only
-    :class:`DatabaseUnavailable`, since then nothing can be written, and bugs, once they are written down.
+    ``still_ours`` tells whether the job's lease still holds. When it doesn't, this raises :class:`LeaseLost` without
+    another write: the job comes back, and whoever gets it starts again. Failures end in the message, in words; raised
+    are else only :class:`DatabaseUnavailable`, since then nothing can be written, and bugs, once they are written down.
     """
     with database.as_worker() as conn:
         attempt = answer_rows.begin_attempt(conn, message_id)
@@ -54,10 +55,10 @@ def answer_message(
     try:
         answer.make()
     except Superseded:
-        log.info("An answer was left to whoever took it over.")
+        log.info("An answer was ended, deleted or taken over by somebody else.")
     except Stopped:
         answer.end("stopped", "Stopped, as you asked.")
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, LeaseLost):
         raise
     except CorpuscopeError as error:
         answer.end("failed", str(error), error.hint)

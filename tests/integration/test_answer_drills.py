@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from uuid import UUID
 
 import pytest
 
+from rag.bootstrap import ensure_user
 from rag.chat_records import AnswerEvent
-from rag.database import Database
+from rag.database import Database, connect, open_embedded
 from rag.feeds import Feed, tail_answer
+from rag.postgres import EmbeddedPostgres
 from tests.integration.library import LAKE, PUMP, Library, in_thread, wait_until
 from tests.standin_openai import Say, StandInOpenAI
 
@@ -53,14 +56,14 @@ def feed(library: Library) -> Iterator[Feed]:
     made.close()
 
 
-def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool], limit_s: float = 90) -> None:
     """Wait until ``condition`` is true, as long as the worker lives."""
 
     def check() -> bool:
         assert process.poll() is None, "the worker ended"
         return condition()
 
-    wait_until(check, 90)
+    wait_until(check, limit_s)
 
 
 def text_count(library: Library, message: UUID) -> int:
@@ -136,3 +139,24 @@ def test_an_answer_survives_the_death_of_the_app_that_asked(library: Library) ->
     with provider, worker(library, provider) as running:
         wait_for(running, lambda: library.read(message).finished)
     assert library.read(message).content == FINAL
+
+
+@pytest.mark.drill
+def test_an_answer_outlives_a_killed_postgres(tmp_path: Path, alice: UUID) -> None:
+    provider = StandInOpenAI(chat=[Say(["stale "] * 5000, delay_s=0.05)], default_chat=Say([FINAL]))
+    with EmbeddedPostgres(tmp_path / "home") as server, open_embedded(server) as database:
+        with connect(database.owner_dsn) as conn:
+            ensure_user(conn, alice, "alice@example.org")
+        library = Library(database, alice, {"pump.txt": PUMP, "lake.txt": LAKE})
+        message = library.ask()
+        with provider, worker(library, provider) as running:
+            wait_for(running, lambda: text_count(library, message) > 2)
+            pid = server.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            wait_until(server.ensure_running, 60)
+            # A pool that found nobody there asks again after ever longer pauses.
+            wait_for(running, lambda: library.read(message).finished, 180)
+        answer = library.read(message)
+    assert (answer.phase, answer.content) == ("complete", FINAL)
+    assert answer.phases[0].phase == "restarted"

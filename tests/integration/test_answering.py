@@ -12,6 +12,7 @@ from rag.chat_records import Message
 from rag.chats import create_chat, retry_answer, stop_answer
 from rag.database import Database
 from rag.errors import ProviderBusy
+from rag.leases import LeaseLost
 from tests.conftest import ALICE
 from tests.integration.library import LAKE, PUMP, QUESTION, Library, SharedWords, in_thread, settings_for, wait_until
 from tests.standin_openai import BreakOff, Flood, Garbage, Hang, Say, StandInOpenAI, Status
@@ -326,7 +327,12 @@ def test_a_lost_lease_ends_the_writing(library: Library, provider: StandInOpenAI
     provider.chat.append(Say(["word "] * 1000, delay_s=0.05))
     message = library.ask()
     ours = True
-    with in_thread(lambda: library.answer(message, settings_for(provider.base_url), lambda: ours)):
+
+    def work() -> None:
+        with pytest.raises(LeaseLost):
+            library.answer(message, settings_for(provider.base_url), lambda: ours)
+
+    with in_thread(work):
         wait_until(lambda: deltas_of(library, message) > 0)
         ours = False
     assert library.read(message).phase == "generating"
@@ -351,7 +357,8 @@ def test_an_attempt_that_was_taken_over_can_t_write_any_more(library: Library, p
 def test_an_answer_that_keeps_being_interrupted_is_given_up_on(library: Library, provider: StandInOpenAI) -> None:
     message = library.ask()
     for _ in range(5):
-        library.answer(message, EXTRACTIVE, still_ours=lambda: False)
+        with pytest.raises(LeaseLost):
+            library.answer(message, EXTRACTIVE, still_ours=lambda: False)
     assert library.read(message).phase == "analyzing"
     answer = library.answer(message, EXTRACTIVE)
     assert answer.phase == "failed"
