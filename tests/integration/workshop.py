@@ -70,6 +70,10 @@ class Workshop:
         with database.as_user(user) as conn:
             self.collection = create_collection(conn, "Workshop", chunking={"max_tokens": 32})
 
+    def expected_vector(self, text: str) -> Vectors:
+        """The vector that the model gives to a text."""
+        return self.embedder.vector(text)
+
     def store(self, name: str, text: str | bytes, **options: Any) -> UUID:
         """Upload a file; the document's id."""
         data = text.encode() if isinstance(text, str) else text
@@ -142,7 +146,7 @@ class Workshop:
         )
         for id, context, text, wanted, found, vector in rows:
             assert found == wanted, f"chunk {id} has no vector or a stale one"
-            expected = self.embedder.vector(f"{context}\n{text}" if context else text)
+            expected = self.expected_vector(f"{context}\n{text}" if context else text)
             np.testing.assert_allclose(np.array(json.loads(vector)), expected, atol=2e-3)
         counted, embedded = self.rows(
             "select coalesce(sum(chunk_count), 0), coalesce(sum(embedded_count + failed_count), 0)"
