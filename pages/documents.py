@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
 import streamlit as st
 
 from pages.parts.collection_dialogs import collection_form, try_sample
@@ -21,6 +24,7 @@ from rag.records import FINAL_STAGES, Collection, DocumentRow
 
 #: Seconds between two looks while something goes on, and while nothing does (somebody else may add documents).
 BUSY_S, IDLE_S = 1.0, 5.0
+_LISTED = "documents_listed"
 
 
 def show_first_steps() -> None:
@@ -60,7 +64,7 @@ def show_documents(collection: Collection) -> None:
 def live_view(collection: Collection, was_active: bool) -> None:
     with connect() as conn:
         progress = read_progress(conn, collection.id)
-        documents = list_documents(conn, collection.id)
+        documents = _list_again(conn, collection, progress)
     _tick_at_the_right_pace(progress, documents, was_active)
     if not documents:
         show_empty_collection(collection)
@@ -80,6 +84,16 @@ def live_view(collection: Collection, was_active: bool) -> None:
             key="documents_csv",
             help="This table as a CSV file",
         )
+
+
+def _list_again(conn: psycopg.Connection[Any], collection: Collection, progress: Progress) -> list[DocumentRow]:
+    """The documents; the session's own list of the last look while the stamp says that nothing changed."""
+    known: tuple[str, list[DocumentRow]] = st.session_state.get(_LISTED, ("", []))
+    stamp = f"{collection.id}/{progress.stamp}"
+    if known[0] != stamp:
+        known = stamp, list_documents(conn, collection.id)
+        st.session_state[_LISTED] = known
+    return known[1]
 
 
 def _tick_at_the_right_pace(progress: Progress, documents: list[DocumentRow], was_active: bool) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.parts.words import size, to_local
+from pages.parts.words import browser_zone, size
 from rag.languages import language_name
 from rag.records import FINAL_STAGES, DocumentRow, Stage
 
 OnOpen = Callable[[Sequence[DocumentRow]], None]
 
 #: Rows that are drawn; more would make each tick heavy, and nobody scrolls through thousands.
-MOST_ROWS = 500
+MOST_ROWS = 300
 
 STATUS_WORDS: dict[Stage, str] = {
     "stored": "Waiting",
@@ -77,6 +77,7 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
 
 
 def _frame(documents: Sequence[DocumentRow]) -> pd.DataFrame:
+    zone = browser_zone()
     columns: dict[str, list[Any]] = {
         "open": ["Open"] * len(documents),
         "name": [document.name for document in documents],
@@ -86,7 +87,7 @@ def _frame(documents: Sequence[DocumentRow]) -> pd.DataFrame:
         "pages": [document.page_count for document in documents],
         "language": [language_name(document.language) if document.language else "" for document in documents],
         "size": [size(document.size) for document in documents],
-        "added": [to_local(document.created_at) for document in documents],
+        "added": [document.created_at.astimezone(zone) for document in documents],
     }
     if any(document.error for document in documents):
         columns["problem"] = [_problem(document) for document in documents]

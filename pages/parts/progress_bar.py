@@ -38,7 +38,7 @@ def describe_hindrance(progress: Progress) -> str:
         why = f" {plain(worker.waiting_reason)}" if worker.waiting_reason else ""
         return f"**Waiting for the provider until {clock(worker.waiting_until)}.**{why}"
     if worker.loading >= worker.alive:
-        return "**The model is loading.** Work begins by itself in a few seconds."
+        return "**The model is loading.** Work begins by itself; on the very first start that can take a minute."
     return ""
 
 

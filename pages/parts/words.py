@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ParamSpec
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -84,12 +84,17 @@ def clock(moment: datetime) -> str:
 
 
 def to_local(moment: datetime) -> datetime:
-    """``moment`` in the browser's time zone; this machine's where the browser's isn't known."""
+    """``moment`` in the browser's time zone."""
+    return moment.astimezone(browser_zone())
+
+
+def browser_zone() -> tzinfo | None:
+    """The browser's time zone; None, which stands for this machine's, where that isn't known."""
     name = st.context.timezone
     try:
-        return moment.astimezone(ZoneInfo(name)) if name else moment.astimezone()
+        return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
-        return moment.astimezone()
+        return None
 
 
 P = ParamSpec("P")

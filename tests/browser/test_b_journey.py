@@ -35,7 +35,7 @@ def test_from_the_sample_corpus_to_a_cited_answer(page: Page, shoot: Shoot) -> N
     page.goto("/documents")
     page.get_by_role("button", name="Try the sample corpus").click()
     expect(page.get_by_text(re.compile(r"Ready 1\d"))).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("In work")).to_have_count(0, timeout=60_000)
+    expect(page.get_by_text("In work")).to_have_count(0, timeout=120_000)
 
     page.get_by_role("link", name="Search", exact=True).click()
     page.get_by_placeholder("What would you like to find?").fill("days of paid leave")
@@ -48,7 +48,7 @@ def test_from_the_sample_corpus_to_a_cited_answer(page: Page, shoot: Shoot) -> N
 
     page.get_by_role("link", name="Chat", exact=True).click()
     page.get_by_role("button", name=LEAVE).click()
-    expect(page.get_by_text(re.compile("28 days of paid leave"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("28 days of paid leave"))).to_be_visible(timeout=120_000)
     expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible()
     expect(page.get_by_text(re.compile("since no chat model is set up"))).to_be_visible()
 
@@ -65,7 +65,7 @@ def test_a_marker_in_the_answer_opens_the_quoted_words(page: Page) -> None:
     open_chat(page)
     ask(page, "What does error E07 mean?")
     marker = page.get_by_role("link", name=re.compile(r"^\[\d+\]$")).first
-    expect(marker).to_be_visible(timeout=60_000)
+    expect(marker).to_be_visible(timeout=120_000)
     address = marker.get_attribute("href") or ""
     page.goto(address)
     expect(page.locator(".cs-focus").first).to_be_in_viewport()
@@ -86,7 +86,7 @@ def test_an_answer_survives_a_refresh_and_nothing_is_asked_twice(page: Page, pro
     finally:
         for worker in workers:
             worker.resume()
-    expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=120_000)
     expect(page.get_by_test_id("stChatMessage")).to_have_count(2)
 
 
@@ -102,8 +102,8 @@ def test_an_answer_can_be_stopped_and_asked_for_again(page: Page, product: Runni
     finally:
         for worker in workers:
             worker.resume()
-    page.get_by_role("button", name="Try again").click(timeout=60_000)
-    expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Try again").click(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=120_000)
 
 
 def test_selected_text_is_left_out_of_search_and_brought_back(page: Page) -> None:
@@ -126,7 +126,7 @@ def test_a_correction_embeds_again_and_can_be_undone(page: Page) -> None:
     page.get_by_role("button", name="Save correction").click()
     expect(page.get_by_text("revision 2")).to_be_visible()
     expect(page.locator(".cs-focus").last).to_contain_text("Zanzibar")
-    expect(page.get_by_text("Ready", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Ready", exact=True)).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("revision 3")).to_be_visible()
     expect(page.locator(".cs-doc")).not_to_contain_text("Zanzibar")
@@ -147,7 +147,7 @@ def test_full_pages_in_both_looks(browser: Browser, product: Running, shoot: Sho
         shoot(page, f"document-{look}")
         open_chat(page)
         page.get_by_role("button", name=re.compile("^How many days of paid leave")).first.click()
-        expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible(timeout=120_000)
         shoot(page, f"chat-{look}")
         page.goto("/operations")
         expect(page.get_by_text("Nothing was given up on")).to_be_visible()
