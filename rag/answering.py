@@ -26,6 +26,7 @@ from rag.llm import ChatModel
 from rag.patience import Patience
 from rag.prompts import Turn, build_prompt
 from rag.retrieval import Found, Ground, find_passages, read_ground, sentence_embedder
+from rag.search import MAX_QUESTION
 from rag.settings import Settings
 
 #: Nobody reads further: a model that doesn't stop is stopped here.
@@ -78,6 +79,8 @@ class _Answer:
         self.attempt = writer.attempt
         self.patience = Patience(writer)
         self.sources: dict[int, Source] = {}
+        #: Earlier turns, for a model to go on from; extractive answers stand for themselves.
+        self.history: list[tuple[str, str]] = []
         self._retrieved = ""
         #: What an extractive answer has quoted so far; a model's quotes are found in its text.
         self.quotes: list[Quote] | None = None
@@ -108,34 +111,40 @@ class _Answer:
         with self.database.as_user(self.attempt.asker) as conn:
             ground = read_ground(conn, self.attempt.collection_id, self.attempt.profile)
         ground.check(self.embedder.info)
-        return ground, self._embed_question()
+        if self.settings.chat_model:
+            with self.database.as_worker() as conn:
+                self.history = answer_rows.read_history(conn, self.attempt)
+        return ground, self._embed(self.attempt.question)
 
-    def _embed_question(self) -> NDArray[np.float32]:
+    def _embed(self, question: str) -> NDArray[np.float32]:
         while True:
             try:
-                return self.embedder.embed_question(self.attempt.question)
+                return self.embedder.embed_question(question)
             except ProviderBusy as busy:
                 self.patience.sit_out(busy)
 
     def _retrieve(self, ground: Ground, vector: NDArray[np.float32]) -> list[Found]:
-        profile = ground.profile
         self.writer.enter(
             "retrieving",
-            f"Searching for {profile.k} passages.",
+            f"Searching for {_count(ground.profile.k, 'passage')}.",
             before=f"Embedded the question with {self.embedder.info.name}.",
         )
-        with self.database.as_user(self.attempt.asker) as conn:
-            found = find_passages(conn, ground, self.attempt.question, None if profile.mode == "lexical" else vector)
+        found = self._search(ground, self.attempt.question, vector)
+        manner: str = ground.profile.mode
+        if self.history and not ground.is_close(found):
+            # "And how heavy is it?" finds nothing by itself.
+            question = f"{self.history[-1][0]}\n{self.attempt.question}"[-MAX_QUESTION:]
+            found = self._search(ground, question, self._embed(question))
+            manner += ", together with the question before"
         self.writer.keep_passages([one.passage for one in found])
-        self.sources = {
-            one.passage.number: Source(
-                one.passage.number, one.passage.start, one.passage.text, one.passage.similarity, one.language
-            )
-            for one in found
-        }
+        self.sources = {one.passage.number: one.source for one in found}
         documents = len({one.passage.document_id for one in found})
-        self._retrieved = f"Found {_count(len(found), 'passage')} in {_count(documents, 'document')} ({profile.mode})."
+        self._retrieved = f"Found {_count(len(found), 'passage')} in {_count(documents, 'document')} ({manner})."
         return found
+
+    def _search(self, ground: Ground, question: str, vector: NDArray[np.float32]) -> list[Found]:
+        with self.database.as_user(self.attempt.asker) as conn:
+            return find_passages(conn, ground, question, None if ground.profile.mode == "lexical" else vector)
 
     def _extract(self, ground: Ground, vector: NDArray[np.float32]) -> None:
         self.quotes = []
@@ -154,12 +163,10 @@ class _Answer:
         self.writer.end("complete", "Quoted from the documents.", self._citations(), before=chosen)
 
     def _generate(self, found: Sequence[Found]) -> None:
-        with self.database.as_worker() as conn:
-            history = answer_rows.read_history(conn, self.attempt)
         prompt = build_prompt(
             self.attempt.question,
             [one.passage for one in found],
-            history,
+            self.history,
             self.settings.chat_context_tokens,
         )
         model = self.settings.chat_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from rag.chat_records import Passage
 _HISTORY_SHARE = 0.25
 #: Kept free for the answer itself.
 _ANSWER_SHARE = 0.25
+
+_MARKERS = re.compile(r"[ \t]?(?<!\\)\[\d{1,4}\]")
 
 _RULES = """You answer questions about a collection of documents.
 Use only the numbered passages of the latest message; what you know from elsewhere does not count.
@@ -70,7 +73,8 @@ def build_prompt(
 
 def _fit_history(history: Sequence[tuple[str, str]], room: int) -> list[Turn]:
     turns: list[Turn] = []
-    for question, answer in reversed(history):
+    for question, cited in reversed(history):
+        answer = _MARKERS.sub("", cited)  # earlier numbers mean other passages
         room -= count_tokens(question) + count_tokens(answer)
         if room < 0:
             break

@@ -163,6 +163,21 @@ def test_earlier_turns_go_with_the_question(library: Library, provider: StandInO
     assert roles == ["system", "user", "assistant", "user"]
 
 
+def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_question_before(
+    library: Library, provider: StandInOpenAI
+) -> None:
+    with library.database.as_user(library.user) as conn:
+        chat = create_chat(conn, library.collection)
+    settings = settings_for(provider.base_url)
+    first = library.answer(library.ask("What is the warranty period of the Falcon pump?", chat=chat), settings)
+    again = library.answer(library.ask("And elsewhere?", chat=chat, profile={"k": 1}), settings)
+    assert "question before" not in first.phases[1].detail
+    assert "together with the question before" in again.phases[1].detail
+    assert again.passages[0].document == "pump.txt"
+    latest = provider.chat_requests()[1].body["messages"][-1]["content"]
+    assert latest.endswith("Question: And elsewhere?")
+
+
 def test_hostile_output_is_defused_before_it_is_stored(library: Library, provider: StandInOpenAI) -> None:
     provider.chat.append(
         Say(["See [99] <script>alert", "(1)</script> ![x](https://evil", ".example/p.png) [go](https://evil.example)."])

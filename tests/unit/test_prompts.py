@@ -50,7 +50,7 @@ def test_the_latest_turns_that_fit_are_kept() -> None:
     history = [("Old question?", "x" * 9000), ("Which pump?", "The Falcon [1].")]
     prompt = build_prompt("How long?", [passage(1, "27 months.")], history, 4000)
     assert [turn["role"] for turn in prompt.turns] == ["system", "user", "assistant", "user"]
-    assert prompt.turns[1]["content"] == "Which pump?"
+    assert [turn["content"] for turn in prompt.turns[1:3]] == ["Which pump?", "The Falcon."]
 
 
 def test_no_passages_are_said_to_be_none() -> None:
