@@ -1,13 +1,16 @@
 """Processes that a parent starts, watches and stops, and that stop by themselves when the parent is gone.
 
-``python -m rag.children PARENT MODULE ARGUMENTS…`` runs a module so that it notices the end of process ``PARENT``.
+``python -m rag.children PARENT [--warm HOST:PORT:MODULE,…] MODULE ARGUMENTS…`` runs a module so that it notices the end
+of process ``PARENT``, and imports other modules as soon as it listens on a port.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -34,14 +37,17 @@ class Child:
     """One process, in a session of its own so that a terminal's Ctrl-C reaches the parent only.
 
     ``arguments`` are a module and its arguments; it runs in the folder that holds the package. What it prints goes to
-    ``log``.
+    ``log``. ``niceness`` above 0 lets other processes go first.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str], *, niceness: int = 0
+    ) -> None:
         self.name = name
         self.log = log
         self._arguments = list(arguments)
         self._environment = dict(environment)
+        self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._delay_s = _FIRST_DELAY_S
@@ -67,6 +73,7 @@ class Child:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
                 start_new_session=True,
             )
+        _be_nice(self._process.pid, self._niceness)
         self._started, self._due = time.monotonic(), None
 
     def tend(self, say: Callable[[str], None]) -> None:
@@ -86,6 +93,13 @@ class Child:
             self._delay_s = min(self._delay_s * 2, _LONGEST_DELAY_S)
         elif now >= self._due:
             self.start()
+
+
+def _be_nice(pid: int, niceness: int) -> None:
+    """Where Linux groups processes by session, the niceness of the group is what counts between sessions."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def last_line(log: Path) -> str:
@@ -156,7 +170,37 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
+def warm_up(order: str) -> None:
+    """Import modules once this process listens: the first visitor's browser is still loading then, and we are idle."""
+    host, port, modules = order.rsplit(":", 2)
+
+    def run() -> None:
+        while not _listens(host, int(port)):
+            time.sleep(0.03)
+        for module in modules.split(","):
+            importlib.import_module(module)
+
+    threading.Thread(target=run, name="warm-up", daemon=True).start()
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Run the module that the command line names, in this process."""
+    parent, *rest = sys.argv[1:]
+    follow(int(parent))
+    if rest[0] == "--warm":
+        warm_up(rest[1])
+        rest = rest[2:]
+    sys.argv = rest
+    runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+
+
 if __name__ == "__main__":
-    follow(int(sys.argv[1]))
-    sys.argv = sys.argv[2:]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    main()

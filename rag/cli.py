@@ -18,6 +18,8 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 MODES = ("dense", "lexical", "hybrid")
 
+_JSON_HELP = "print results as JSON"
+
 Command = Callable[[Namespace, Settings, Output], int]
 
 
@@ -48,19 +50,18 @@ def _report(error: CorpuscopeError, out: Output) -> None:
 
 def make_parser() -> ArgumentParser:
     """The whole command line."""
-    common = ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", default=SUPPRESS, help="print results as JSON")
     parser = ArgumentParser(
         prog="corpuscope",
         description="Look inside your corpus. Without a command: start the database, the workers and the app.",
-        parents=[common],
     )
+    parser.add_argument("--json", action="store_true", help=_JSON_HELP)
     parser.add_argument("--version", action="version", version=f"corpuscope {version('corpuscope')}")
-    parser.set_defaults(run=_launch, json=False)
+    parser.set_defaults(run=_launch)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name: str, run: Command, text: str) -> ArgumentParser:
-        command: ArgumentParser = commands.add_parser(name, parents=[common], help=text, description=text)
+        command: ArgumentParser = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--json", action="store_true", default=SUPPRESS, help=_JSON_HELP)
         command.set_defaults(run=run)
         return command
 

@@ -82,7 +82,7 @@ def _text(answer: Message) -> str:
     """What follows the streamed text."""
     if answer.phase != "complete":
         return f"\n{answer.error or 'The answer was stopped.'} {answer.error_hint or ''}".rstrip()
-    lines = [""]
+    lines = ["", ""]
     for citation in answer_as_json(answer)["citations"]:
         page = f", page {citation['page']}" if citation["page"] is not None else ""
         quote = textwrap.shorten(citation["quote"], 160, placeholder=" …")

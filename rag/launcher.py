@@ -32,6 +32,19 @@ APP = ROOT / "app.py"
 
 #: Says where the running one is; left behind by an unclean end only.
 _ADDRESS = "launcher.json"
+#: What the app's pages import: a second of work that is done while the first visitor's browser loads.
+_WARM = (
+    "rag.database",
+    "rag.embedders",
+    "rag.feeds",
+    "rag.documents",
+    "rag.progress",
+    "rag.texts",
+    "pandas",
+    "openvino",
+)
+#: The app and the database go first when the processor is busy.
+_WORKER_NICENESS = 5
 _LOOK_S = 0.1
 _STOP_LIMIT_S = 12.0
 _GIVE_UP_OPENING_S = 20.0
@@ -54,7 +67,9 @@ class Launcher:
         logs = settings.corpuscope_home / "logs"
         self._app = Child("app", app_arguments(settings), logs / "app.log", environment)
         self._workers = [
-            Child(f"worker {n}", ["rag.cli", "worker"], logs / f"worker-{n}.log", environment)
+            Child(
+                f"worker {n}", ["rag.cli", "worker"], logs / f"worker-{n}.log", environment, niceness=_WORKER_NICENESS
+            )
             for n in range(1, settings.corpuscope_workers + 1)
         ]
 
@@ -226,14 +241,20 @@ def app_arguments(settings: Settings) -> list[str]:
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
     }
-    return ["streamlit", "run", str(APP), *(part for key, value in options.items() for part in (f"--{key}", value))]
+    warm = f"{_local_host(settings)}:{settings.corpuscope_port}:{','.join(_WARM)}"
+    served = [part for key, value in options.items() for part in (f"--{key}", value)]
+    return ["--warm", warm, "streamlit", "run", str(APP), *served]
 
 
 def address(settings: Settings) -> str:
     """Where a browser finds the app."""
-    everywhere = settings.corpuscope_host in ("0.0.0.0", "::", "")
-    host = "127.0.0.1" if everywhere else settings.corpuscope_host
+    host = _local_host(settings)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.corpuscope_port}"
+
+
+def _local_host(settings: Settings) -> str:
+    everywhere = settings.corpuscope_host in ("0.0.0.0", "::", "")
+    return "127.0.0.1" if everywhere else settings.corpuscope_host
 
 
 def answers(settings: Settings) -> bool:
