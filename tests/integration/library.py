@@ -20,6 +20,7 @@ from rag.chat_records import Message
 from rag.chats import ask, create_chat, read_answer
 from rag.collections import create_collection
 from rag.database import Database, connect
+from rag.embedders import Embedder
 from rag.models import PACKAGED, ModelInfo
 from rag.sentences import words
 from rag.settings import Settings
@@ -80,10 +81,12 @@ class SharedWords:
 class Library:
     """A collection of one person's, filled directly, and answers made in this process."""
 
-    def __init__(self, database: Database, user: UUID, texts: Mapping[str, str]) -> None:
+    def __init__(
+        self, database: Database, user: UUID, texts: Mapping[str, str], embedder: Embedder | None = None
+    ) -> None:
         self.database = database
         self.user = user
-        self.embedder = SharedWords()
+        self.embedder: Any = embedder or SharedWords()
         with database.as_worker() as conn:
             conn.execute(
                 "select corpuscope.register_model('local', %s, %s, 256, '', '')", [self.embedder.info.name, DIMENSIONS]
