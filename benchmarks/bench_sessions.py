@@ -29,6 +29,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 SESSIONS = 50
 SECONDS = 20
+FILES = 200
 TARGET_MS = 100
 ROOT = Path(__file__).resolve().parents[1]
 _START_S = 90.0
@@ -42,7 +43,7 @@ def run() -> list[dict[str, Any]]:
     ):
         wait_until_open(address)
         corpus = Path(folder) / "corpus"
-        write_corpus(corpus, 1200)
+        write_corpus(corpus)
         collection = ingest(Path(folder) / "home", address, corpus)
         sessions = asyncio.run(watch(address, collection))
     ticks = sorted(tick for session in sessions for tick in session.ticks)
@@ -98,13 +99,13 @@ def wait_until_open(address: str) -> None:
     raise RuntimeError(f"the app did not answer at {address} within {_START_S:.0f} s")
 
 
-def write_corpus(folder: Path, files: int) -> None:
-    """Texts of about 4 KB, each unlike the others, so that none is embedded for free."""
+def write_corpus(folder: Path) -> None:
+    """Texts of about 40 KB, each unlike the others, so that none is embedded for free: minutes of work."""
     folder.mkdir()
     rng = random.Random(7)
     words = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "juniper", "knoll"]
-    for number in range(files):
-        text = "\n\n".join(" ".join(rng.choices(words, k=60)) + f" {number}.{part}." for part in range(10))
+    for number in range(FILES):
+        text = "\n\n".join(" ".join(rng.choices(words, k=60)) + f" {number}.{part}." for part in range(100))
         (folder / f"text-{number:05}.txt").write_text(text)
 
 

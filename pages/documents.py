@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import streamlit as st
 
 from pages.parts.collection_dialogs import collection_form, try_sample
-from pages.parts.document_actions import document_actions, open_document
+from pages.parts.document_actions import act_on_all, document_actions, open_document
 from pages.parts.document_table import CSV_COLUMNS, csv_rows, document_table
 from pages.parts.downloads import file_name, to_csv
 from pages.parts.empty import empty_state
@@ -54,36 +55,64 @@ def show_empty_collection(collection: Collection) -> None:
 
 
 def show_documents(collection: Collection) -> None:
-    with connect() as conn:
-        progress = read_progress(conn, collection.id)
-    view = st.fragment(live_view, run_every=BUSY_S if progress.active else IDLE_S, key="live-documents")
-    view(collection, progress.active)
+    """What seldom changes is drawn by the page; the progress and the table draw themselves again each second.
 
-
-@guarded
-def live_view(collection: Collection, was_active: bool) -> None:
+    Each element of a tick is a message to each browser, so the fragment holds no more than these.
+    """
     with connect() as conn:
         progress = read_progress(conn, collection.id)
         documents = _list_again(conn, collection, progress)
+    if documents:
+        _toolbar(collection, documents)
+    view = st.fragment(live_view, run_every=BUSY_S if progress.active else IDLE_S, key="live-documents")
+    view(collection, progress.active, bool(documents))
+
+
+@guarded
+def live_view(collection: Collection, was_active: bool, had_documents: bool) -> None:
+    with connect() as conn:
+        progress = read_progress(conn, collection.id)
+        documents = _list_again(conn, collection, progress)
+    if bool(documents) != had_documents:
+        st.rerun()
     _tick_at_the_right_pace(progress, documents, was_active)
     if not documents:
         show_empty_collection(collection)
         return
     progress_bar(progress, rate_of(collection, progress))
     selected = document_table(_filter(documents), open_document)
-    with st.container(horizontal=True, vertical_alignment="center", key="document-actions"):
-        document_actions(collection, documents, selected)
-        st.download_button(
-            "CSV",
-            lambda: to_csv(csv_rows(documents), CSV_COLUMNS),
-            file_name=file_name(collection.name, "documents"),
-            mime="text/csv",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            key="documents_csv",
-            help="This table as a CSV file",
+    document_actions(collection, selected)
+
+
+def _toolbar(collection: Collection, documents: list[DocumentRow]) -> None:
+    """The filter on the left; what can be done with all documents on the right."""
+    with st.container(horizontal=True, vertical_alignment="center", key="document-toolbar"):
+        st.segmented_control(
+            "Show", list(_GROUPS), default="All", required=True, key="document_filter", label_visibility="collapsed"
         )
+        st.text_input(
+            "Name contains",
+            key="document_name",
+            placeholder="Filter by name",
+            label_visibility="collapsed",
+            icon=":material/filter_list:",
+            width=220,
+            type="search",
+        )
+        with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
+            if collection.role != "viewer":
+                act_on_all(documents)
+            st.download_button(
+                "CSV",
+                lambda: to_csv(csv_rows(documents), CSV_COLUMNS),
+                file_name=file_name(collection.name, "documents"),
+                mime="text/csv",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+                key="documents_csv",
+                help="This table as a CSV file",
+            )
 
 
 def _list_again(conn: psycopg.Connection[Any], collection: Collection, progress: Progress) -> list[DocumentRow]:
@@ -108,39 +137,19 @@ def _tick_at_the_right_pace(progress: Progress, documents: list[DocumentRow], wa
     st.rerun()
 
 
+_GROUPS: dict[str, Callable[[DocumentRow], bool]] = {
+    "All": lambda document: True,
+    "Ready": lambda document: document.stage == "ready",
+    "In work": lambda document: document.stage not in FINAL_STAGES,
+    "Failed": lambda document: document.stage in ("failed", "cancelled"),
+}
+
+
 def _filter(documents: list[DocumentRow]) -> list[DocumentRow]:
-    """Which documents to show: by state and by a part of the name."""
-    groups = {
-        "All": documents,
-        "Ready": [document for document in documents if document.stage == "ready"],
-        "In work": [document for document in documents if document.stage not in FINAL_STAGES],
-        "Failed": [document for document in documents if document.stage == "failed"],
-        "Cancelled": [document for document in documents if document.stage == "cancelled"],
-    }
-    options = [name for name, members in groups.items() if members or name == "All"]
-    if st.session_state.get("document_filter") not in options:
-        st.session_state["document_filter"] = "All"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        picked = st.segmented_control(
-            "Show",
-            options,
-            required=True,
-            format_func=lambda name: f"{name} {len(groups[name]):,}",
-            key="document_filter",
-            label_visibility="collapsed",
-        )
-        part = st.text_input(
-            "Name contains",
-            key="document_name",
-            placeholder="Filter by name",
-            label_visibility="collapsed",
-            icon=":material/filter_list:",
-            width=240,
-            type="search",
-        )
-    chosen = groups[picked or "All"]
-    wanted = (part or "").casefold().strip()
-    return [document for document in chosen if wanted in document.name.casefold()] if wanted else chosen
+    """Which documents the toolbar asks for: by state and by a part of the name."""
+    belongs = _GROUPS[st.session_state.get("document_filter") or "All"]
+    wanted = (st.session_state.get("document_name") or "").casefold().strip()
+    return [document for document in documents if belongs(document) and wanted in document.name.casefold()]
 
 
 require_user()

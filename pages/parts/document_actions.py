@@ -33,32 +33,30 @@ def open_document(shown: Sequence[DocumentRow]) -> None:
         st.session_state["opening"] = str(shown[row].id)
 
 
-def document_actions(collection: Collection, documents: Sequence[DocumentRow], selected: Sequence[DocumentRow]) -> None:
-    """The row of buttons under the table; each is there only when it would do something."""
+def document_actions(collection: Collection, selected: Sequence[DocumentRow]) -> None:
+    """The row of buttons under the table while rows are selected; each is there only when it would do something."""
     if opening := st.session_state.pop("opening", None):
         st.switch_page("pages/document.py", query_params={"document": opening})
-    if collection.role == "viewer":
+    if collection.role == "viewer" or not selected:
         return
-    if not selected:
-        _act_on_all(documents)
-        return
-    st.markdown(f"**{len(selected):,} selected**", width="content")
     unfinished = [document for document in selected if document.stage not in FINAL_STAGES]
-    _offer("Retry", "refresh", retry_documents, [d for d in selected if d.stage in ("failed", "cancelled")])
-    _offer("Pause", "pause", pause_documents, [d for d in unfinished if not d.paused])
-    _offer("Resume", "play_arrow", resume_documents, [d for d in unfinished if d.paused])
-    _offer("Cancel", "cancel", cancel_documents, unfinished)
-    if st.button("Delete", icon=":material/delete:", key="delete_selected"):
-        delete_dialog([document.id for document in selected], [document.name for document in selected])
+    with st.container(horizontal=True, vertical_alignment="center", key="document-actions"):
+        st.markdown(f"**{len(selected):,} selected**", width="content")
+        _offer("Retry", "refresh", retry_documents, [d for d in selected if d.stage in ("failed", "cancelled")])
+        _offer("Pause", "pause", pause_documents, [d for d in unfinished if not d.paused])
+        _offer("Resume", "play_arrow", resume_documents, [d for d in unfinished if d.paused])
+        _offer("Cancel", "cancel", cancel_documents, unfinished)
+        if st.button("Delete", icon=":material/delete:", key="delete_selected"):
+            delete_dialog([document.id for document in selected], [document.name for document in selected])
 
 
-def _act_on_all(documents: Sequence[DocumentRow]) -> None:
+def act_on_all(documents: Sequence[DocumentRow]) -> None:
+    """Buttons for all documents of the collection."""
     failed = [document for document in documents if document.stage == "failed"]
     unfinished = [document for document in documents if document.stage not in FINAL_STAGES]
     _offer("Retry all failed", "refresh", retry_documents, failed)
     _offer("Pause all", "pause", pause_documents, [document for document in unfinished if not document.paused])
     _offer("Resume all", "play_arrow", resume_documents, [document for document in unfinished if document.paused])
-    st.caption("Select rows to retry, pause, cancel or delete them.", width="content")
 
 
 _DONE = {"Retry": "taken up again", "Pause": "paused", "Resume": "going on", "Cancel": "cancelled"}

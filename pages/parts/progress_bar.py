@@ -18,14 +18,29 @@ def rate_of(collection: Collection, progress: Progress) -> RateMeter:
 
 
 def progress_bar(progress: Progress, meter: RateMeter) -> None:
-    """Nothing when all is done; else a bar over what is unfinished, and one line under it."""
-    hindrance = describe_hindrance(progress)
-    if hindrance and progress.unfinished:
-        st.warning(hindrance, icon=":material/pause_circle:")
+    """How many documents are where; and a bar with what goes on while some are not finished."""
     if not progress.unfinished:
+        st.caption(describe_stages(progress))
         return
+    if hindrance := describe_hindrance(progress):
+        st.warning(hindrance, icon=":material/pause_circle:")
     share = progress.embedded / progress.chunks if progress.chunks else 0.0
-    st.progress(min(1.0, share), text=describe_work(progress, meter))
+    st.progress(min(1.0, share), text=f"{describe_work(progress, meter)}  \n{describe_stages(progress)}")
+
+
+def describe_stages(progress: Progress) -> str:
+    """``19 documents · 12 ready · 5 in work · 1 paused · 1 failed``."""
+    parts = [count(sum(progress.stages.values()), "document")]
+    for number, words in (
+        (progress.stages["ready"], "ready"),
+        (progress.unfinished - progress.paused, "in work"),
+        (progress.paused, "paused"),
+        (progress.stages["failed"], "failed"),
+        (progress.stages["cancelled"], "cancelled"),
+    ):
+        if number:
+            parts.append(f"{number:,} {words}")
+    return " · ".join(parts)
 
 
 def describe_hindrance(progress: Progress) -> str:
@@ -44,20 +59,19 @@ def describe_hindrance(progress: Progress) -> str:
 
 def describe_work(progress: Progress, meter: RateMeter) -> str:
     """``Embedding 120 of 400 chunks · 60 chunks/s · about 5 s left · 3 documents wait, the longest for 4 s``."""
+    if progress.unfinished == progress.paused:
+        return "Paused"
     busy = progress.unfinished - progress.waiting - progress.paused
     parts = [_doing(progress)] if busy else []
     remaining = progress.chunks - progress.embedded
     if meter.rate and progress.worker.alive and remaining:
         parts.append(f"{meter.rate:,.0f} chunks/s" if meter.rate >= 10 else f"{meter.rate:.1f} chunks/s")
-        left = meter.eta(remaining)
-        if left is not None and not progress.waiting:
-            parts.append(f"about {duration(max(1, left))} left")
+        if progress.remaining is not None:
+            parts.append(f"about {duration(max(1, progress.remaining / meter.rate))} left")
     if progress.waiting and progress.longest_wait_s is not None:
         verb = "waits" if progress.waiting == 1 else "wait"
         longest = duration(progress.longest_wait_s)
         parts.append(f"{count(progress.waiting, 'document')} {verb} to be read, the longest for {longest}")
-    if progress.paused:
-        parts.append(f"{count(progress.paused, 'document')} paused")
     return " · ".join(parts)
 
 

@@ -34,8 +34,8 @@ def workers_of(product: Running) -> list[psutil.Process]:
 def test_from_the_sample_corpus_to_a_cited_answer(page: Page, shoot: Shoot) -> None:
     page.goto("/documents")
     page.get_by_role("button", name="Try the sample corpus").click()
-    expect(page.get_by_text(re.compile(r"Ready 1\d"))).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("In work")).to_have_count(0, timeout=120_000)
+    expect(page.get_by_text(re.compile(r"\d+ ready"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"\d in work"))).to_have_count(0, timeout=120_000)
 
     page.get_by_role("link", name="Search", exact=True).click()
     page.get_by_placeholder("What would you like to find?").fill("days of paid leave")

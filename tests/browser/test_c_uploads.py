@@ -51,8 +51,8 @@ def test_files_duplicates_and_failures_are_told_apart(page: Page, collection: st
         {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7 this is not really a PDF"},
     )
     expect(page.get_by_text("3 files stored")).to_be_visible()
-    expect(page.get_by_text("Failed 1")).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("Ready 2")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("1 failed")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("2 ready")).to_be_visible(timeout=120_000)
     shoot(page, "documents-failed-light")
 
     page.get_by_role("button", name="Dismiss").click()
@@ -63,13 +63,13 @@ def test_files_duplicates_and_failures_are_told_apart(page: Page, collection: st
     expect(page.get_by_text("1 name taken")).to_be_visible()
     page.get_by_role("button", name="Keep both").click()
     expect(page.get_by_text("1 file stored")).to_be_visible()
-    expect(page.get_by_text("All 4")).to_be_visible()
-    expect(page.get_by_text("Ready 3")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("4 documents")).to_be_visible()
+    expect(page.get_by_text("3 ready")).to_be_visible(timeout=120_000)
 
 
 def test_deleting_asks_first_and_says_what_goes(page: Page, collection: str) -> None:
     upload(page, text_file("one.txt", "One text about herons and their nests. " * 5))
-    expect(page.get_by_text("Ready 1")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("1 ready")).to_be_visible(timeout=120_000)
     page.wait_for_timeout(1500)
     table = page.get_by_test_id("stDataFrame").first
     table.click(position={"x": 16, "y": 55})
@@ -78,7 +78,7 @@ def test_deleting_asks_first_and_says_what_goes(page: Page, collection: str) -> 
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text(re.compile("1 chunk"))).to_be_visible()
     dialog.get_by_role("button", name="Keep").click()
-    expect(page.get_by_text("All 1")).to_be_visible()
+    expect(page.get_by_text(re.compile("^1 document ·"))).to_be_visible()
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("has no documents yet")).to_be_visible()
@@ -87,7 +87,7 @@ def test_deleting_asks_first_and_says_what_goes(page: Page, collection: str) -> 
 def test_the_table_opens_a_document_and_its_original_downloads(page: Page, collection: str) -> None:
     text = "A text that is downloaded again as it was. " * 5
     upload(page, text_file("back.txt", text))
-    expect(page.get_by_text("Ready 1")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("1 ready")).to_be_visible(timeout=120_000)
     page.wait_for_timeout(1500)
     page.get_by_test_id("stDataFrame").first.click(position={"x": 64, "y": 55})
     expect(page).to_have_url(re.compile(r"/document\?document="))
@@ -104,12 +104,12 @@ def test_a_second_tab_sees_what_the_first_uploads(
         other.goto(page.url)
         expect(other.get_by_text("has no documents yet")).to_be_visible()
         upload(page, text_file("seen.txt", "Seen from the other tab as well. " * 5))
-        expect(other.get_by_text(re.compile("All 1"))).to_be_visible(timeout=20_000)
+        expect(other.get_by_text(re.compile("1 document ·"))).to_be_visible(timeout=20_000)
 
 
 def test_a_collection_is_deleted_with_all_that_is_in_it(page: Page, collection: str) -> None:
     upload(page, text_file("gone.txt", "This goes with its collection. " * 5))
-    expect(page.get_by_text("Ready 1")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("1 ready")).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Collection", exact=True).click()
     page.get_by_test_id("stMenuButtonOption").filter(has_text="Delete").or_(
         page.get_by_role("menuitem", name="Delete")
