@@ -6,10 +6,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
 from rag import embedding, jobs
+from rag.batches import Batch, Rests
 from rag.embedding import Piece, Result, Vector
 from rag.errors import CorpuscopeError, ProviderBusy, ProviderRefused
 from rag.jobs import Job
@@ -26,43 +26,7 @@ SLICE = 64
 #: Vectors kept for equal content in the batches that follow, before the database knows them.
 REMEMBERED = 2048
 
-_LONGEST_WAIT_S = 3600.0
 _LOOK_AGAIN_S = 1.0
-
-
-@dataclass
-class Batch:
-    """Claimed jobs with the chunks that they lack vectors for. ``alone``: nothing else may be under way beside it."""
-
-    lease: Lease
-    pieces: list[Piece]
-    #: Chunks that somebody was changing when the batch was loaded.
-    left_out: set[int] = field(default_factory=set)
-    alone: bool = False
-    errors: dict[Piece, CorpuscopeError] = field(default_factory=dict)
-    #: Pieces that failed while others beside them did not: it is they who are at fault, not the provider.
-    at_fault: set[int] = field(default_factory=set)
-    served: bool = False
-    #: Seconds to leave the provider alone afterwards.
-    pause: float = 0.0
-
-    @property
-    def tries(self) -> int:
-        """How often the most unlucky of its jobs was tried before."""
-        return max((job.attempts + job.returned + job.kills for job in self.lease.jobs), default=0)
-
-    def error_of(self, job: Job) -> CorpuscopeError | None:
-        """What went wrong with one of a job's chunks, if anything did; a refusal only if nothing else."""
-        ids = set(job.chunks)
-        errors = [error for piece, error in self.errors.items() if piece.id in ids]
-        return min(errors, key=lambda error: isinstance(error, ProviderRefused), default=None)
-
-    def blames_provider(self, job: Job) -> bool:
-        """Whether a job failed for no fault of its own: the provider said so, or nothing beside it worked either."""
-        error = self.error_of(job)
-        if not isinstance(error, ProviderBusy):
-            return False
-        return embedding.asks_to_wait(error) or not (job.attempts or self.at_fault.intersection(job.chunks))
 
 
 class EmbedLoop:
@@ -71,7 +35,7 @@ class EmbedLoop:
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
         self._recent: OrderedDict[tuple[int, bytes], Vector] = OrderedDict()
-        self._busy_in_a_row = 0
+        self._rests = Rests(workplace.backoff, workplace.heartbeat.wait)
 
     def run(self) -> None:
         """Work until the worker stops."""
@@ -96,12 +60,9 @@ class EmbedLoop:
                     self._encode(batch, writing)
                 if written is not None:
                     written.result()
-                batch.pause = self._pause_after(batch)
                 written = writing.submit(self._conclude, batch)
-                if batch.pause or not overlapped:
-                    written.result()
-                    self._wait(batch)
                 if not overlapped:
+                    written.result()
                     coming = fetching.submit(self._fetch)
             if self.workplace.stop.is_set():
                 return
@@ -146,15 +107,26 @@ class EmbedLoop:
             for start in range(0, len(pieces), SLICE):
                 if self.workplace.stop.is_set() or batch.lease.lost:
                     return
+                if reason := self._rests.reason(model):
+                    batch.errors |= dict.fromkeys(pieces[start:], reason)
+                    break
                 some = pieces[start : start + SLICE]
                 vectors = self._embed(batch, model, some)
                 if vectors:
                     writing.submit(self._store, vectors)
-                failed = [batch.errors[piece] for piece in some if piece in batch.errors]
-                if len(failed) == len(some) and not any(isinstance(error, ProviderRefused) for error in failed):
-                    # Nothing of this slice worked: the rest would not, either.
-                    batch.errors |= dict.fromkeys(pieces[start:], failed[0])
+                if len(vectors) < len(some) and self._is_down(batch, model, some):
+                    batch.errors |= dict.fromkeys(pieces[start:], batch.errors[some[0]])
                     break
+        self._rests.remember(batch)
+
+    def _is_down(self, batch: Batch, model: ModelRow, pieces: Sequence[Piece]) -> bool:
+        """After failures: whether the model itself is at fault, so that asking it for more makes no sense."""
+        failed = [batch.errors[piece] for piece in pieces if piece in batch.errors]
+        for error in failed:
+            if isinstance(error, ProviderBusy) and (len(failed) == len(pieces) or embedding.asks_to_wait(error)):
+                self._rests.rest(model, error)
+                break
+        return len(failed) == len(pieces) and not any(isinstance(error, ProviderRefused) for error in failed)
 
     def _embed(self, batch: Batch, model: ModelRow, pieces: Sequence[Piece]) -> dict[Piece, Vector]:
         """Vectors of the pieces that have one now; equal content is embedded once."""
@@ -162,11 +134,13 @@ class EmbedLoop:
             piece.key: self._recent[piece.key] for piece in pieces if piece.key in self._recent
         }
         wanted = {piece.key: piece for piece in pieces if piece.key not in known}
-        found = self._ask_model(model, [piece.input for piece in wanted.values()], batch.tries)
+        found = self._ask_model(model, [piece.input for piece in wanted.values()], self._rests.tries(batch))
         results = known | dict(zip(wanted, found, strict=True))
         self._remember(results)
         served = any(not isinstance(result, Exception) for result in found)
-        batch.served |= served
+        batch.asked |= bool(found)
+        if served:
+            self._rests.wake(model)
         vectors: dict[Piece, Vector] = {}
         for piece in pieces:
             result = results[piece.key]
@@ -219,10 +193,10 @@ class EmbedLoop:
                 if isinstance(error, ProviderRefused) and piece.id in job.chunks:
                     embedding.give_up(conn, piece, error, job.attempts + 1)
             if batch.blames_provider(job):
-                jobs.put_off(conn, [job], batch.pause)
+                jobs.put_off(conn, [job], self._rests.left(batch))
             elif batch.left_out.intersection(job.chunks):
                 jobs.put_off(conn, [job], _LOOK_AGAIN_S)
-            elif self.workplace.stop.is_set() and batch.error_of(job) is None:
+            elif (self.workplace.stop.is_set() or batch.lease.lost) and batch.error_of(job) is None:
                 embedding.hand_over(conn, job)
             else:
                 delay_s = self.workplace.backoff.delay(job.attempts + 1)
@@ -243,25 +217,6 @@ class EmbedLoop:
                 self.workplace.persist(partial(step, job))
         finally:
             self.workplace.keeper.release(lease)
-
-    def _pause_after(self, batch: Batch) -> float:
-        """Seconds to leave the provider alone: as long as it asked for, or growing while nothing works."""
-        busy = [error for error in batch.errors.values() if isinstance(error, ProviderBusy)]
-        asked = [error.retry_after for error in busy if error.retry_after is not None]
-        if asked:
-            return min(max(asked), _LONGEST_WAIT_S)
-        if not busy or batch.served:
-            self._busy_in_a_row = 0
-            return 0.0
-        self._busy_in_a_row += 1
-        return self.workplace.backoff.delay(self._busy_in_a_row)
-
-    def _wait(self, batch: Batch) -> None:
-        if batch.pause:
-            reason = next(str(error) for error in batch.errors.values() if isinstance(error, ProviderBusy))
-            self.workplace.heartbeat.wait(batch.pause, reason)
-            self.workplace.stop.wait(batch.pause)
-            self.workplace.heartbeat.wait(0, "")
 
 
 def _by_model(pieces: Sequence[Piece]) -> Iterator[tuple[ModelRow, list[Piece]]]:

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from rag import jobs
-from rag.errors import CorpuscopeError, DatabaseUnavailable, ModelError, ProviderBusy
+from rag.errors import CorpuscopeError, DatabaseUnavailable, ModelNotReady, ProviderBusy
 from rag.jobs import Job, Queue
 from rag.leases import Lease, LeaseLost
 from rag.workplace import Stopping, Workplace
@@ -75,8 +75,8 @@ class JobLoop:
         except ProviderBusy as error:
             pause = error.retry_after or self.workplace.backoff.delay(job.returned + 1)
             return lambda conn: jobs.put_off(conn, [job], pause)
-        except ModelError as error:
-            log.warning("%s %s", error, error.hint)
+        except ModelNotReady as error:
+            log.info("%s %s", error, error.hint)
             return lambda conn: jobs.put_off(conn, [job], _MODEL_PAUSE_S)
         except Exception as error:
             log.exception("A job of queue %s failed.", job.queue)

@@ -11,8 +11,10 @@ import pytest
 
 from rag import jobs
 from rag.database import Database, connect
-from rag.errors import ProviderBusy, ProviderError, ProviderRefused
-from rag.settings import load_settings
+from rag.embedders import Embedder
+from rag.errors import ModelError, ProviderBusy, ProviderError, ProviderRefused
+from rag.modelpool import load_tokens
+from rag.settings import Settings, load_settings
 from tests.integration.workshop import Workshop, prose, wait_for
 
 
@@ -187,13 +189,13 @@ def test_editing_or_deleting_the_chunk_that_failed_finishes_its_document(shop: W
 )
 def test_a_text_that_breaks_its_batch_is_isolated_and_given_up_on(shop: Workshop, error: Exception) -> None:
     document = shop.store("a.txt", prose(40))
-    shop.embedder.before = fail_for("Paragraph 0-42 ", error)
+    shop.embedder.before = fail_for("Paragraph 0-32 ", error)
     shop.finish(backoff=IMPATIENT)
     assert shop.stage(document) == "failed"
     [(text, attempts)] = shop.rows(
         "select c.text, f.attempts from public.failed_jobs f join public.chunks c on c.id = f.chunk_id"
     )
-    assert "Paragraph 0-42 " in text
+    assert "Paragraph 0-32 " in text
     assert attempts == jobs.ATTEMPTS_LIMIT
     shop.check_vectors()
 
@@ -276,3 +278,31 @@ def test_the_writes_are_refused_to_people(shop: Workshop, alice: UUID) -> None:
             connect(shop.database.owner_dsn, role="authenticated") as conn,
         ):
             conn.execute(statement)
+
+
+def test_a_model_that_is_down_holds_up_no_other(shop: Workshop) -> None:
+    """A second index under a model that can't be had: the first one's work goes on."""
+    shop.store("a.txt", prose(20))
+    shop.finish()
+    with shop.database.as_owner() as conn:
+        conn.execute(
+            "insert into public.embedding_models (provider, name, dimensions, window_tokens)"
+            " values ('local', 'gone', 384, 256)"
+        )
+    shop.run(
+        "select public.build_index(%s, '{}', (select id from public.embedding_models where name = 'gone'))",
+        shop.collection,
+    )
+
+    def load(settings: Settings) -> Embedder:
+        if settings.embedding_model == "gone":
+            raise ModelError("There is no such model.")
+        return shop.embedder
+
+    tokens = load_tokens(shop.settings)
+    with shop.working(load_embedder=load, load_tokens=lambda settings: tokens, backoff=jobs.Backoff(first_s=600)):
+        waiting = "select state, detail from corpuscope.workers"
+        wait_for(lambda: shop.rows(waiting) == [("waiting", "There is no such model.")])
+        late = shop.store("late.txt", prose(20, seed=1))
+        wait_for(lambda: shop.stage(late) == "ready")
+    assert shop.value("select count(*) from public.failed_jobs") == 0

@@ -12,7 +12,7 @@ import pytest
 from rag import embedding, jobs, upkeep
 from rag.database import Database
 from rag.embedders import Embedder, load_embedder
-from rag.errors import DatabaseUnavailable, InvalidInput, ModelError, ProviderBusy
+from rag.errors import DatabaseUnavailable, InvalidInput, ModelError, ModelNotReady, ProviderBusy
 from rag.heartbeat import Heartbeat
 from rag.jobloop import Handle, JobLoop
 from rag.jobs import Backoff, Job
@@ -197,7 +197,7 @@ def test_a_job_that_keeps_failing_is_given_up_on_in_words(
 
 def test_interruptions_are_not_blamed_on_the_job(shop: Workshop, workplace: Workplace) -> None:
     shop.store("a.txt", "x")
-    errors = [DatabaseUnavailable(), Stopping(), ModelError(), ProviderBusy(), None] * 4
+    errors = [DatabaseUnavailable(), Stopping(), ModelNotReady(), ProviderBusy(), None] * 4
 
     def handle(job: Job, lease: Lease) -> None:
         if error := errors.pop(0):
