@@ -18,8 +18,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from rag.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -108,6 +112,20 @@ def last_line(log: Path) -> str:
         lines = log.read_bytes()[-4000:].decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
     return ""
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """``settings`` as environment variables, for a child that reads them again in another folder."""
+    from pydantic import SecretStr  # not at the top: every child starts through this module
+
+    values: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
+    values["corpuscope_home"] = settings.corpuscope_home.expanduser().absolute()
+    if Path(settings.embedding_model).expanduser().is_dir():
+        values["embedding_model"] = Path(settings.embedding_model).expanduser().absolute()
+    return {
+        name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+    }
 
 
 def stop_all(children: Sequence[Child], limit_s: float) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ Command = Callable[[Namespace, Settings, Output], int]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = make_parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
     out = Output(json=arguments.json)
     try:
         settings = load_settings()
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CorpuscopeError as error:
         _report(error, out)
         return WRONG_USAGE if isinstance(error, SettingsError) else FAILED
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does, so that it cleans up; the launcher and the worker have their own way."""
+    raise KeyboardInterrupt
 
 
 def _report(error: CorpuscopeError, out: Output) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import psycopg
 
-from rag.children import Child, last_line, stop_all
+from rag.children import Child, last_line, settings_environment, stop_all
 from rag.cli_output import Output
 from rag.database import Database, open_database
 from rag.embedders import Embedder, load_embedder, load_question_encoder
 from rag.errors import CorpuscopeError, ModelNotReady
-from rag.launcher import settings_environment
 from rag.progress import Progress, describe, read_worker_status
 from rag.records import LOCAL_USER
 from rag.registration import register_model

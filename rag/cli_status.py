@@ -6,11 +6,11 @@ from argparse import Namespace
 from typing import Any
 
 from rag import migrations
+from rag.appserver import address, answers
 from rag.cli_output import Output, table
 from rag.cli_session import Session, open_session
 from rag.collections import list_collections
 from rag.documents import list_failed_jobs
-from rag.launcher import address, answers
 from rag.progress import describe, read_progress, read_worker_status
 from rag.records import Collection, WorkerStatus
 from rag.settings import Settings

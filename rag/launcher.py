@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psutil
-from pydantic import SecretStr
-
-from rag.children import ROOT, Child, stop_all
+from rag.appserver import address, answers, app_arguments, wait_for_port
+from rag.children import Child, settings_environment, stop_all
 from rag.errors import CorpuscopeError
 from rag.locks import FileLock
 from rag.settings import Settings
@@ -28,23 +24,11 @@ if TYPE_CHECKING:
 
     from rag.database import Database
 
-APP = ROOT / "app.py"
-
 #: Says where the running one is; left behind by an unclean end only.
 _ADDRESS = "launcher.json"
-#: What the app's pages import: a second of work that is done while the first visitor's browser loads.
-_WARM = (
-    "rag.database",
-    "rag.embedders",
-    "rag.feeds",
-    "rag.documents",
-    "rag.progress",
-    "rag.texts",
-    "pandas",
-    "openvino",
-)
 #: The app and the database go first when the processor is busy.
 _WORKER_NICENESS = 5
+_PATIENCE_WITH_APP_S = 5.0
 _LOOK_S = 0.1
 _STOP_LIMIT_S = 12.0
 _GIVE_UP_OPENING_S = 20.0
@@ -61,6 +45,7 @@ class Launcher:
         self._say = say
         self._stop = threading.Event()
         self._opened = threading.Event()
+        self._serving = threading.Event()
         self._database: Database | None = None
         self._problem: BaseException | None = None
         environment = settings_environment(settings)
@@ -76,6 +61,7 @@ class Launcher:
     def stop(self) -> None:
         """Let :meth:`run` end; safe in a signal handler."""
         self._stop.set()
+        self._serving.set()
 
     def run(self) -> int:
         """Start everything, keep it alive until :meth:`stop`, then stop it in order: app and workers, database."""
@@ -112,6 +98,8 @@ class Launcher:
             self._app.tend(self._say)
 
     def _keep_alive(self) -> None:
+        # A worker's start takes all of a small machine; nobody waits for it as for the first page.
+        self._serving.wait(_PATIENCE_WITH_APP_S)
         for worker in self._workers:
             worker.start()
         if not self._workers:
@@ -137,6 +125,7 @@ class Launcher:
         while not self._stop.wait(0.05):
             if answers(self._settings):
                 self._announce()
+                self._serving.set()
                 return
 
     def _shut_down(self, opening: threading.Thread) -> None:
@@ -167,7 +156,7 @@ def launch(settings: Settings, *, as_json: bool = False) -> int:
         _print_address(_read_address(home) or address(settings), as_json=as_json, already=True)
         return 0
     try:
-        _wait_for_port(settings, 10 if _read_address(home) else 0)
+        wait_for_port(settings, 10 if _read_address(home) else 0)
         _write_address(home, settings)
         launcher = Launcher(
             settings,
@@ -219,90 +208,6 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """``settings`` as environment variables, for a child that reads them again in another folder."""
-    values: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
-    values["corpuscope_home"] = settings.corpuscope_home.expanduser().absolute()
-    if Path(settings.embedding_model).expanduser().is_dir():
-        values["embedding_model"] = Path(settings.embedding_model).expanduser().absolute()
-    return {
-        name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in values.items()
-    }
-
-
-def app_arguments(settings: Settings) -> list[str]:
-    """The module and arguments that serve the app."""
-    options = {
-        "server.address": settings.corpuscope_host,
-        "server.port": str(settings.corpuscope_port),
-        "server.headless": "true",
-        "browser.gatherUsageStats": "false",
-    }
-    warm = f"{_local_host(settings)}:{settings.corpuscope_port}:{','.join(_WARM)}"
-    served = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return ["--warm", warm, "streamlit", "run", str(APP), *served]
-
-
-def address(settings: Settings) -> str:
-    """Where a browser finds the app."""
-    host = _local_host(settings)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.corpuscope_port}"
-
-
-def _local_host(settings: Settings) -> str:
-    everywhere = settings.corpuscope_host in ("0.0.0.0", "::", "")
-    return "127.0.0.1" if everywhere else settings.corpuscope_host
-
-
-def answers(settings: Settings) -> bool:
-    """Whether the app serves pages by now."""
-    connection = http.client.HTTPConnection(address(settings).removeprefix("http://"), timeout=1)
-    try:
-        connection.request("GET", "/_stcore/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def check_port(settings: Settings) -> None:
-    """Raise :class:`CorpuscopeError`, naming who has it, if the app could not listen on its port."""
-    family = socket.AF_INET6 if ":" in settings.corpuscope_host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.corpuscope_host, settings.corpuscope_port))
-        except OSError as error:
-            port = settings.corpuscope_port
-            raise CorpuscopeError(
-                f"Port {port} can't be used: {_describe_holder(port) or error.strerror}.",
-                hint="Stop that program, or choose another port with CORPUSCOPE_PORT.",
-            ) from error
-
-
-def _wait_for_port(settings: Settings, patience_s: float) -> None:
-    """As :func:`check_port`; after an unclean end the app of the last start may still be about to let go."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return check_port(settings)
-        except CorpuscopeError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
-
-
-def _describe_holder(port: int) -> str:
-    with suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid}) has it"
-    return ""
 
 
 def _write_address(home: Path, settings: Settings) -> None:

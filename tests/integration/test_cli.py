@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from rag.children import settings_environment
 from rag.cli import make_parser
-from rag.launcher import settings_environment
 from rag.postgres import EmbeddedPostgres
 from rag.settings import Settings
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag.launcher import settings_environment
+from rag.children import settings_environment
 from rag.settings import Settings
 
+WORKING = "The worker runs."
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 
@@ -38,6 +39,8 @@ class Running:
         settings = Settings(_env_file=None, corpuscope_home=home, corpuscope_port=port)  # type: ignore[call-arg]
         self.address = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
+        self._worker_log = home / "logs" / "worker-1.log"
+        self._logged = self._log_text().count(WORKING)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rag.cli", *arguments],
             cwd=ROOT,
@@ -68,6 +71,13 @@ class Running:
             except psutil.NoSuchProcess:
                 continue
         return None
+
+    def _log_text(self) -> str:
+        return self._worker_log.read_text() if self._worker_log.exists() else ""
+
+    def works(self) -> bool:
+        """Whether its worker has come as far as the database."""
+        return self._log_text().count(WORKING) > self._logged
 
     def answers(self) -> bool:
         try:
@@ -206,8 +216,9 @@ def test_children_notice_a_killed_launcher_and_the_next_start_recovers(
 
 
 def test_children_alone_do_not_stay(start: Callable[..., Running], home: Path, port: int) -> None:
+    """The last of them stops the database too. One that no child has reached yet is adopted by the next start."""
     killed = start(port)
-    until(lambda: ready(killed))
+    until(lambda: ready(killed) and killed.works())
     killed.process.kill()
     killed.process.wait()
     until(lambda: not processes_of(home))
