@@ -35,6 +35,7 @@ class EmbedLoop:
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
         self._recent: OrderedDict[tuple[int, bytes], Vector] = OrderedDict()
+        self._due_s = 0.0
         self._rests = Rests(workplace.backoff, workplace.heartbeat.wait)
 
     def run(self) -> None:
@@ -66,7 +67,7 @@ class EmbedLoop:
                     coming = fetching.submit(self._fetch)
             if self.workplace.stop.is_set():
                 return
-            self.workplace.wakeup.wait("embed", seen)
+            self.workplace.wakeup.wait("embed", seen, self._due_s)
 
     def _fetch(self) -> Batch | None:
         """Claim and load the next batch; None when there is nothing to do, or the worker stops."""
@@ -92,7 +93,10 @@ class EmbedLoop:
         """Jobs to work on now, none if those at hand had to be sorted out first, None without any at hand."""
         with self.workplace.database.as_worker() as conn:
             held = jobs.claim(conn, "embed", limit=CLAIM, lease_s=self.workplace.keeper.lease_s)
-            return embedding.weed_out(conn, held) if held else None
+            if held:
+                return embedding.weed_out(conn, held)
+            self._due_s = jobs.seconds_until_due(conn, "embed")
+        return None
 
     def _prepare(self, held: Sequence[Job]) -> tuple[list[Piece], set[int]]:
         ids = embedding.chunk_ids(held)

@@ -41,7 +41,7 @@ class JobLoop:
         while not self.workplace.stop.is_set():
             seen = self.workplace.wakeup.count(self.queue)
             if not self.step():
-                self.workplace.wakeup.wait(self.queue, seen)
+                self.workplace.wakeup.wait(self.queue, seen, self.workplace.persist(self._look_ahead))
 
     def step(self) -> bool:
         """Do one job; False when there is none."""
@@ -59,6 +59,10 @@ class JobLoop:
         with self.workplace.database.as_worker() as conn:
             found = jobs.claim(conn, self.queue, lease_s=self.workplace.keeper.lease_s)
         return found[0] if found else None
+
+    def _look_ahead(self) -> float:
+        with self.workplace.database.as_worker() as conn:
+            return jobs.seconds_until_due(conn, self.queue)
 
     def _end(self, outcome: Callable[[Connection[Any]], None]) -> None:
         with self.workplace.database.as_worker() as conn:

@@ -96,6 +96,14 @@ def claim(conn: Connection[Any], queue: Queue, *, limit: int = 1, lease_s: float
         return rows.fetchall()
 
 
+def seconds_until_due(conn: Connection[Any], queue: Queue) -> float:
+    """When a put-off message becomes visible next, or the lease of a dead worker runs out; infinite if never."""
+    row = conn.execute(
+        sql.SQL("select extract(epoch from min(vt) - clock_timestamp())::float8 from {}").format(_table(queue))
+    ).fetchone()
+    return float("inf") if row is None or row[0] is None else max(0.0, float(row[0]))
+
+
 def extend(conn: Connection[Any], jobs: Sequence[Job], lease_s: float) -> set[tuple[Queue, int]]:
     """Extend the leases; the (queue, id) of those that were still ours."""
     ours: set[tuple[Queue, int]] = set()

@@ -11,6 +11,7 @@ CHANNEL = "corpuscope_jobs"
 
 #: Seconds after which a thread looks at its queue without having been told to.
 POLL_S = 2.0
+_SHORTEST_S = 0.02
 
 
 class WakeUp:
@@ -24,11 +25,11 @@ class WakeUp:
         """How often the bell rang so far: remember it before looking at the queue."""
         return self._rung[queue]
 
-    def wait(self, queue: str, seen: int, timeout_s: float = POLL_S) -> None:
-        """Return once the bell has rung since ``seen``, or after ``timeout_s``."""
+    def wait(self, queue: str, seen: int, due_s: float = POLL_S) -> None:
+        """Return once the bell has rung since ``seen``, or when something is due, or when it is time to look."""
         bell = self._bells[queue]
         with bell:
-            bell.wait_for(lambda: self._rung[queue] != seen, timeout_s)
+            bell.wait_for(lambda: self._rung[queue] != seen, min(max(due_s, _SHORTEST_S), POLL_S))
 
     def ring(self, queue: str | None = None) -> None:
         """Wake those who wait for a queue, or for any."""

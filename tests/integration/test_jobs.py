@@ -120,6 +120,14 @@ def test_delays_grow_to_a_bound() -> None:
     assert backoff.delay(50) <= 1.25 * backoff.longest_s
 
 
+def test_what_is_due_next_is_known(conn: Connection[Any]) -> None:
+    assert jobs.seconds_until_due(conn, "embed") == float("inf")
+    send(conn, 1)
+    assert jobs.seconds_until_due(conn, "embed") == 0
+    jobs.fail(conn, claim_one(conn), "no", 100)
+    assert 90 < jobs.seconds_until_due(conn, "embed") <= 100
+
+
 def test_counts_of_messages_that_are_gone_are_forgotten(conn: Connection[Any]) -> None:
     send(conn, 1)
     jobs.fail(conn, claim_one(conn), "kept", 0.0)
