@@ -1,6 +1,6 @@
 """All measurements: ``python -m benchmarks [NAME…] [--json] [--output FILE]``; 1 if a target is missed.
 
-A measurement is a file ``bench_<name>.py`` with ``run()``, which returns a row or a list of rows: ``name``, ``value``,
+A measurement is a file ``bench_<name>.py`` with ``run()``, which returns (or gives to a ``report``) its rows: ``name``, ``value``,
 ``unit``, ``ratio``, ``target`` and ``ok``, where ``ok`` is None for a figure without a target. Each file runs in its
 own process, so that none inherits the memory or the threads of another.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
+import re
 import subprocess
 import sys
 import traceback
@@ -48,9 +50,24 @@ def main() -> int:
 
 def measure(name: str) -> list[Row]:
     """The rows of one file, each with all columns."""
-    found = importlib.import_module(f"benchmarks.bench_{name}").run()
-    rows: list[Row] = [found] if isinstance(found, dict) else list(found)
-    return [dict.fromkeys(COLUMNS) | row for row in rows]
+    run = importlib.import_module(f"benchmarks.bench_{name}").run
+    rows: list[Row] = []
+    if "report" in inspect.signature(run).parameters:
+        run(rows.append)
+    else:
+        found = run()
+        rows.extend([found] if isinstance(found, dict) else found)
+    return [judge(dict.fromkeys(COLUMNS) | row) for row in rows]
+
+
+def judge(row: Row) -> Row:
+    """Fill in ``ok`` where a row leaves it out: its ratio, or else its value, against a target like ">= 0.99"."""
+    found = re.match(r"(<=|>=)\s*([0-9.]+)", str(row["target"] or ""))
+    measured = row["ratio"] if row["ratio"] is not None else row["value"]
+    if row["ok"] is None and found and measured is not None:
+        limit = float(found[2])
+        row["ok"] = measured <= limit if found[1] == "<=" else measured >= limit
+    return row
 
 
 def _measure_apart(name: str) -> list[Row]:
