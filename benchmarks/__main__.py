@@ -1,8 +1,8 @@
 """All measurements: ``python -m benchmarks [NAME…] [--json] [--output FILE]``; 1 if a target is missed.
 
-A measurement is a file ``bench_<name>.py`` with ``run()``, which returns (or gives to a ``report``) its rows: ``name``, ``value``,
-``unit``, ``ratio``, ``target`` and ``ok``, where ``ok`` is None for a figure without a target. Each file runs in its
-own process, so that none inherits the memory or the threads of another.
+A measurement is a file ``bench_<name>.py`` with ``run()``, which returns its rows, or ``run(report)``, which reports
+them: ``name``, ``value``, ``unit``, ``ratio``, ``target`` and ``ok``; without a target ``ok`` is None. Each
+file runs in a process of its own, so that none inherits the memory or the threads of another.
 """
 
 from __future__ import annotations

@@ -15,18 +15,6 @@ from rag.settings import Settings
 
 APP = ROOT / "app.py"
 
-#: What the app's pages import: a second of work that is done while the first visitor's browser loads.
-_WARM = (
-    "rag.database",
-    "rag.embedders",
-    "rag.feeds",
-    "rag.documents",
-    "rag.progress",
-    "rag.texts",
-    "pandas",
-    "openvino",
-)
-
 
 def app_arguments(settings: Settings) -> list[str]:
     """The module and arguments that serve the app."""
@@ -36,9 +24,8 @@ def app_arguments(settings: Settings) -> list[str]:
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
     }
-    warm = f"{_local_host(settings)}:{settings.corpuscope_port}:{','.join(_WARM)}"
     served = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return ["--warm", warm, "streamlit", "run", str(APP), *served]
+    return ["streamlit", "run", str(APP), *served]
 
 
 def address(settings: Settings) -> str:

@@ -1,16 +1,13 @@
 """Processes that a parent starts, watches and stops, and that stop by themselves when the parent is gone.
 
-``python -m rag.children PARENT [--warm HOST:PORT:MODULE,…] MODULE ARGUMENTS…`` runs a module so that it notices the end
-of process ``PARENT``, and imports other modules as soon as it listens on a port.
+``python -m rag.children PARENT MODULE ARGUMENTS…`` runs a module so that it notices the end of process ``PARENT``.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -188,34 +185,10 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def warm_up(order: str) -> None:
-    """Import modules once this process listens: the first visitor's browser is still loading then, and we are idle."""
-    host, port, modules = order.rsplit(":", 2)
-
-    def run() -> None:
-        while not _listens(host, int(port)):
-            time.sleep(0.03)
-        for module in modules.split(","):
-            importlib.import_module(module)
-
-    threading.Thread(target=run, name="warm-up", daemon=True).start()
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def main() -> None:
     """Run the module that the command line names, in this process."""
     parent, *rest = sys.argv[1:]
     follow(int(parent))
-    if rest[0] == "--warm":
-        warm_up(rest[1])
-        rest = rest[2:]
     sys.argv = rest
     runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
 
