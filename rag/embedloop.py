@@ -67,6 +67,11 @@ class EmbedLoop:
                     coming = fetching.submit(self._fetch)
             if self.workplace.stop.is_set():
                 return
+            if written is not None:
+                # Its end may have put something off: look once more to know when that is due.
+                written.result()
+                written = None
+                continue
             self.workplace.wakeup.wait("embed", seen, self._due_s)
 
     def _fetch(self) -> Batch | None:
