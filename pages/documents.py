@@ -79,7 +79,8 @@ def live_view(collection: Collection, was_active: bool, had_documents: bool) -> 
     if not documents:
         show_empty_collection(collection)
         return
-    progress_bar(progress, rate_of(collection, progress))
+    hint = " · Select rows to retry, cancel or delete them." if collection.role != "viewer" else ""
+    progress_bar(progress, rate_of(collection, progress), hint=hint)
     selected = document_table(_filter(documents), open_document)
     document_actions(collection, selected)
 

@@ -17,10 +17,10 @@ def rate_of(collection: Collection, progress: Progress) -> RateMeter:
     return meter
 
 
-def progress_bar(progress: Progress, meter: RateMeter) -> None:
-    """How many documents are where; and a bar with what goes on while some are not finished."""
+def progress_bar(progress: Progress, meter: RateMeter, *, hint: str = "") -> None:
+    """How many documents are where; and a bar with what goes on while some are not finished, else ``hint``."""
     if not progress.unfinished:
-        st.caption(describe_stages(progress))
+        st.caption(describe_stages(progress) + hint)
         return
     if hindrance := describe_hindrance(progress):
         st.warning(hindrance, icon=":material/pause_circle:")

@@ -65,7 +65,7 @@ def _form(collection: Collection, generation: int, *, folder: bool) -> None:
             or []
         )
         submitted = st.form_submit_button(
-            "Upload folder" if folder else "Upload", type="primary", icon=":material/upload:"
+            "Upload folder" if folder else "Upload files", type="primary", icon=":material/upload:"
         )
     if not submitted:
         return

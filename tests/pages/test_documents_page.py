@@ -27,7 +27,7 @@ def upload(app: AppTest, **files: bytes) -> AppTest:
     """Choose the files and press Upload; ``a_txt=b"…"`` is a.txt."""
     for name, data in files.items():
         app.file_uploader[0].upload(name.replace("_", "."), data)
-    next(button for button in app.button if button.label == "Upload").click().run()
+    next(button for button in app.button if button.label == "Upload files").click().run()
     assert not app.exception
     return app
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_too_large_is_refused_in_words(
     product.settings = product.settings.model_copy(update={"max_file_mb": 1})
     app = open_page("documents")
     app.file_uploader[0].upload("small.txt", b"fits").upload("large.txt", b"x" * (2**20 + 1))
-    next(button for button in app.button if button.label == "Upload").click().run()
+    next(button for button in app.button if button.label == "Upload files").click().run()
     assert "1 file refused" in texts(app)
     assert "larger than the 1 MB" in texts(app)
     assert "small.txt" in documents_of(database, library.collection)
