@@ -459,16 +459,63 @@ grant execute on function corpuscope.register_model(text, text, int, int, text, 
 
 -- The worker's writes: guarded so that a slow result never lands on changed content ----------------------------------
 
--- Writers lock documents first, then chunks, then counters; chunks that somebody is changing right now are left out
--- (the worker looks again). So nobody's edit waits for a worker that waits for the edit.
-create function corpuscope.lock_documents_of(chunks bigint[]) returns void
+-- Workers wait for nobody's lock, so that no person's transaction ever deadlocks with one: what somebody is changing right
+-- now is left out, and the worker looks again. Locks documents, their counters and the chunks; returns the chunks.
+create function corpuscope.lock_chunks(ids bigint[]) returns bigint[]
 language plpgsql security definer set search_path = '' as $$
 begin
-    perform from public.documents d
-    where d.id in (select c.document_id from public.chunks c where c.id = any (chunks))
-    order by d.id for no key update;
+    return array(
+        with documents as materialized (
+            select d.id from public.documents d
+            where d.id in (select c.document_id from public.chunks c where c.id = any (ids))
+            order by d.id for no key update skip locked
+        ), counters as materialized (
+            select x.index_id, x.document_id from public.index_documents x join documents d on d.id = x.document_id
+            where x.index_id in (select c.index_id from public.chunks c where c.id = any (ids))
+            order by 1, 2 for no key update of x skip locked
+        )
+        select c.id from public.chunks c join counters using (index_id, document_id)
+        where c.id = any (ids) order by c.id for share of c skip locked
+    );
 end
 $$;
+
+-- Before the chunks of a document in an index are written anew: 'wanted' (and all of it is locked), 'unwanted' (the
+-- document is gone, cancelled or has a newer text, or the index is retired) or 'busy' (somebody is changing it).
+create function corpuscope.lock_for_chunking(document uuid, revision int, index bigint) returns text
+language plpgsql security definer set search_path = '' as $$
+begin
+    if not exists (
+        select from public.documents d join public.indexes i on i.id = index
+        where d.id = document and d.text_revision = revision and d.stage <> 'cancelled' and i.state <> 'retired'
+    ) then
+        return 'unwanted';
+    end if;
+    perform from public.documents d
+    where d.id = document and d.text_revision = revision and d.stage <> 'cancelled' for no key update skip locked;
+    if not found then
+        return 'busy';
+    end if;
+    perform from public.indexes i where i.id = index and i.state <> 'retired' for share skip locked;
+    if not found then
+        return 'busy';
+    end if;
+    perform from public.index_documents x where x.index_id = index and x.document_id = document for no key update skip locked;
+    if not found and exists (select from public.index_documents x where x.index_id = index and x.document_id = document) then
+        return 'busy';
+    end if;
+    if (select count(*) from public.chunks c where c.index_id = index and c.document_id = document) > (
+        select count(*) from (
+            select from public.chunks c where c.index_id = index and c.document_id = document order by c.id for update skip locked
+        ) locked
+    ) then
+        return 'busy';
+    end if;
+    return 'wanted';
+end
+$$;
+revoke all on function corpuscope.lock_for_chunking(uuid, int, bigint) from public;
+grant execute on function corpuscope.lock_for_chunking(uuid, int, bigint) to corpuscope_worker;
 
 -- Vectors from equal content already embedded under the same model; returns how many chunks that served.
 create function corpuscope.reuse_embeddings(ids bigint[]) returns int
@@ -485,15 +532,16 @@ begin
     if served is null then
         return 0;
     end if;
-    perform corpuscope.lock_documents_of(served);
+    served := corpuscope.lock_chunks(served);
     insert into public.embeddings (chunk_id, model_id, index_id, collection_id, document_id, content_hash, excluded, embedding)
     select c.id, i.model_id, c.index_id, c.collection_id, c.document_id, c.content_hash, c.excluded, twin.embedding
-    from (select * from public.chunks where id = any (served) order by id for share skip locked) c
+    from public.chunks c
     join public.indexes i on i.id = c.index_id and i.state <> 'retired'
     cross join lateral (
         select e.embedding from public.embeddings e
         where e.content_hash = c.content_hash and e.model_id = i.model_id limit 1
     ) twin
+    where c.id = any (served)
     on conflict (chunk_id) do nothing;
     get diagnostics n = row_count;
     return n;
@@ -503,14 +551,16 @@ $$;
 create function corpuscope.store_embeddings(ids bigint[], hashes bytea[], vectors extensions.halfvec[]) returns int
 language plpgsql security definer set search_path = '' as $$
 declare
+    free bigint[];
     n int;
 begin
-    perform corpuscope.lock_documents_of(ids);
+    free := corpuscope.lock_chunks(ids);
     insert into public.embeddings (chunk_id, model_id, index_id, collection_id, document_id, content_hash, excluded, embedding)
     select c.id, i.model_id, c.index_id, c.collection_id, c.document_id, c.content_hash, c.excluded, v.vector
-    from (select * from public.chunks where id = any (ids) order by id for share skip locked) c
+    from public.chunks c
     join unnest(ids, hashes, vectors) as v (id, hash, vector) on v.id = c.id and v.hash = c.content_hash
     join public.indexes i on i.id = c.index_id and i.state <> 'retired'
+    where c.id = any (free)
     on conflict (chunk_id) do nothing;
     get diagnostics n = row_count;
     return n;
@@ -521,7 +571,9 @@ $$;
 create function corpuscope.give_up_chunk(chunk bigint, hash bytea, reason text, hint text, attempts int) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    perform corpuscope.lock_documents_of(array [chunk]);
+    if cardinality(corpuscope.lock_chunks(array [chunk])) = 0 then
+        return;
+    end if;
     insert into public.failed_jobs (queue, message, collection_id, document_id, index_id, chunk_id, reason, hint, attempts)
     select 'embed', jsonb_build_object('chunks', jsonb_build_array(c.id)), c.collection_id, c.document_id, c.index_id, c.id, $3, $4, $5
     from public.chunks c
@@ -575,7 +627,7 @@ begin
     return coalesce(cardinality(lost_documents), 0) + coalesce(cardinality(lost_chunks), 0);
 end
 $$;
-revoke all on function corpuscope.lock_documents_of(bigint[]), corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
+revoke all on function corpuscope.lock_chunks(bigint[]), corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
     corpuscope.give_up_chunk(bigint, bytea, text, text, int), corpuscope.requeue_missing(interval) from public;
 grant execute on function corpuscope.reuse_embeddings(bigint[]), corpuscope.store_embeddings(bigint[], bytea[], extensions.halfvec[]),
     corpuscope.give_up_chunk(bigint, bytea, text, text, int), corpuscope.requeue_missing(interval) to corpuscope_worker;

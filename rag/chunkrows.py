@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -56,31 +56,40 @@ class Changes:
     new: list[Chunk]
 
 
+Outcome = Literal["stored", "unwanted", "busy"]
+
+
 def store_chunks(
     conn: Connection[Any], document_id: UUID, revision: int, index_id: int, chunks: Sequence[Chunk]
-) -> bool:
-    """Make ``chunks`` the document's chunks in the index.
+) -> Outcome:
+    """Make ``chunks`` the document's chunks in the index; triggers queue what must be embedded.
 
-    False, and nothing changed, if that is no longer wanted: the document is gone, cancelled or has a newer text, or
-    the index is retired. Triggers queue what must be embedded.
+    Nothing is changed if that is ``unwanted`` by now (the document is gone, cancelled or has a newer text, or the index
+    is retired), or if somebody is changing the same rows: ``busy``, try again in a moment.
     """
-    target = _lock(conn, document_id, revision, index_id)
-    if target is None:
-        return False
-    collection_id, language = target
-    conn.execute(
+    locked = conn.execute(
+        "select corpuscope.lock_for_chunking(%s, %s, %s)", [document_id, revision, index_id]
+    ).fetchone()
+    assert locked is not None
+    if locked[0] != "wanted":
+        return "unwanted" if locked[0] == "unwanted" else "busy"
+    owner = conn.execute(
         """
-        insert into public.index_documents (index_id, document_id, collection_id, text_revision) values (%s, %s, %s, %s)
+        insert into public.index_documents (index_id, document_id, collection_id, text_revision)
+        select %s, id, collection_id, %s from public.documents where id = %s
         on conflict (index_id, document_id) do update set text_revision = excluded.text_revision
+        returning index_id, document_id, collection_id,
+                  (select d.language from public.documents d where d.id = index_documents.document_id)
         """,
-        [index_id, document_id, collection_id, revision],
-    )
+        [index_id, revision, document_id],
+    ).fetchone()
+    assert owner is not None
     changes = find_changes(read_stored(conn, index_id, document_id), chunks)
     if changes.gone:
         conn.execute("delete from public.chunks where id = any (%s)", [changes.gone])
     _move(conn, changes.moved)
-    _insert(conn, (index_id, document_id, collection_id, language), changes.new)
-    return True
+    _insert(conn, owner, changes.new)
+    return "stored"
 
 
 def find_changes(stored: Iterable[StoredChunk], wanted: Iterable[Chunk]) -> Changes:
@@ -114,18 +123,6 @@ def read_stored(conn: Connection[Any], index_id: int, document_id: UUID) -> list
         ).fetchall()
 
 
-def _lock(conn: Connection[Any], document_id: UUID, revision: int, index_id: int) -> tuple[UUID, str | None] | None:
-    """The document's collection and language if its chunks are still wanted; nobody changes that meanwhile."""
-    return conn.execute(
-        """
-        select d.collection_id, d.language from public.documents d join public.indexes i on i.id = %s
-        where d.id = %s and d.text_revision = %s and d.stage <> 'cancelled' and i.state <> 'retired'
-        for no key update of d for share of i
-        """,
-        [index_id, document_id, revision],
-    ).fetchone()
-
-
 def _move(conn: Connection[Any], moved: Sequence[tuple[int, Place]]) -> None:
     if not moved:
         return
@@ -143,7 +140,7 @@ def _move(conn: Connection[Any], moved: Sequence[tuple[int, Place]]) -> None:
     )
 
 
-def _insert(conn: Connection[Any], owner: tuple[int, UUID, UUID, str | None], chunks: Sequence[Chunk]) -> None:
+def _insert(conn: Connection[Any], owner: tuple[Any, ...], chunks: Sequence[Chunk]) -> None:
     if not chunks:
         return
     columns = [list(column) for column in zip(*map(_place, chunks), strict=True)]

@@ -162,17 +162,21 @@ def unexpected(error: Exception) -> ProviderError:
     return ProviderError(f"Embedding failed unexpectedly: {type(error).__name__}.", hint="The log has the details.")
 
 
-def store(conn: Connection[Any], vectors: Mapping[Piece, Vector]) -> None:
-    """Write vectors of chunks whose content is still the same. A vector that came too late is dropped in silence."""
+def store(conn: Connection[Any], vectors: Mapping[Piece, Vector]) -> int:
+    """Write vectors of chunks whose content is still the same; how many that were.
+
+    A vector that came too late is dropped, and so is one of a chunk that somebody is changing right now.
+    """
     # In binary (%b): a list of vectors as text takes twenty times as long.
-    conn.execute(
+    row = conn.execute(
         "select corpuscope.store_embeddings(%b::bigint[], %b::bytea[], %b::extensions.halfvec[])",
         [
             [piece.id for piece in vectors],
             [piece.content_hash for piece in vectors],
             [HalfVector(vector) for vector in vectors.values()],
         ],
-    )
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def give_up(conn: Connection[Any], piece: Piece, error: CorpuscopeError, attempts: int) -> None:

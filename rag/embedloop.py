@@ -27,6 +27,9 @@ SLICE = 64
 REMEMBERED = 2048
 
 _LOOK_AGAIN_S = 1.0
+#: Two workers at one document take turns: so often, and after this pause, vectors are offered again.
+_STORE_TRIES = 20
+_STORE_PAUSE_S = 0.05
 
 
 class EmbedLoop:
@@ -174,12 +177,18 @@ class EmbedLoop:
             self._recent.popitem(last=False)
 
     def _store(self, vectors: dict[Piece, Vector]) -> None:
-        def step() -> None:
+        def step() -> dict[Piece, Vector]:
             with self.workplace.database.as_worker() as conn:
-                embedding.store(conn, vectors)
+                if embedding.store(conn, vectors) == len(vectors):
+                    return {}
+                missing = embedding.find_missing(conn, [piece.id for piece in vectors])
+            return {piece: vectors[piece] for piece in missing if piece in vectors}
 
         try:
-            self.workplace.persist(step)
+            for _ in range(_STORE_TRIES):
+                vectors = self.workplace.persist(step)
+                if not vectors or self.workplace.stop.wait(_STORE_PAUSE_S):
+                    break
         except Stopping:
             log.info("The worker stops before the vectors of %d chunks could be saved.", len(vectors))
         except CorpuscopeError:

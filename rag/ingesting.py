@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from rag import chunkrows
-from rag.chunking import ChunkSettings, chunk_text
+from rag.chunking import Chunk, ChunkSettings, chunk_text
 from rag.database import Database
-from rag.errors import Cancelled, NoText, ParseError, ParseLimit, PasswordNeeded, UnsupportedType
+from rag.errors import Cancelled, DatabaseError, NoText, ParseError, ParseLimit, PasswordNeeded, UnsupportedType
 from rag.modelpool import ModelRow
 from rag.parsed import ParsedText
 from rag.records import DocumentText
@@ -36,6 +36,9 @@ ERROR_CODES: dict[type[ParseError], str] = {
     PasswordNeeded: "password",
 }
 _LOOK_EVERY_S = 1.0
+#: Tries to write chunks that somebody is changing, and the pause between them.
+_PATIENCE = 50
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -188,12 +191,23 @@ def _fill(database: Database, index: LiveIndex, document: Original, text: Docume
         settings=ChunkSettings.from_json(index.chunking),
         tokenizer=tools.tokens(index.model),
     )
+    for _ in range(_PATIENCE):
+        if _store(database, index, document, text.revision, chunks) != "busy":
+            return
+        time.sleep(_PAUSE_S)
+    raise DatabaseError("Somebody else is changing this document.")
+
+
+def _store(
+    database: Database, index: LiveIndex, document: Original, revision: int, chunks: Sequence[Chunk]
+) -> chunkrows.Outcome:
     with database.as_worker() as conn:
-        stored = chunkrows.store_chunks(conn, document.id, text.revision, index.id, chunks)
-        if stored and index.active and chunks:
+        outcome = chunkrows.store_chunks(conn, document.id, revision, index.id, chunks)
+        if outcome == "stored" and index.active and chunks:
             finish_chunking(conn, document.id)
-        elif stored and index.active:
+        elif outcome == "stored" and index.active:
             mark_failed(conn, document.id, str(NoText()), NoText.hint, ERROR_CODES[NoText])
+    return outcome
 
 
 def read_document(conn: Connection[Any], document_id: UUID, *, lock: bool = False) -> Original | None:

@@ -16,7 +16,7 @@ from rag.heartbeat import DEAD_AFTER_S
 
 log = logging.getLogger(__name__)
 
-TIDY_EVERY_S = 10.0
+ROUND_S = 10.0
 #: Chunks taken out of the lexical index in one transaction.
 SWEPT_AT_ONCE = 500
 
@@ -26,8 +26,12 @@ _LOCK = 4_857_342_119_005
 
 def keep_up(database: Database, stop: threading.Event) -> None:
     """Do the rounds until ``stop``. A step that fails is logged and tried again at the next round."""
-    while not stop.wait(TIDY_EVERY_S):
-        for step in STEPS:
+    rounds = 0
+    while not stop.wait(ROUND_S):
+        rounds += 1
+        for step, every in STEPS.items():
+            if rounds % every:
+                continue
             try:
                 while not stop.is_set() and _alone(database, step):
                     log.debug("More to do for %s.", step.__name__)
@@ -77,10 +81,11 @@ def keep_vector_indexes(conn: Connection[Any]) -> bool:
     return False
 
 
-STEPS: tuple[Callable[[Connection[Any]], bool], ...] = (
-    find_lost_work,
-    bury_the_dead,
-    sweep_words,
-    declare_ready,
-    keep_vector_indexes,
-)
+#: What is done every so many rounds.
+STEPS: dict[Callable[[Connection[Any]], bool], int] = {
+    find_lost_work: 6,
+    bury_the_dead: 6,
+    sweep_words: 1,
+    declare_ready: 1,
+    keep_vector_indexes: 3,
+}

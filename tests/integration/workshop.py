@@ -122,7 +122,7 @@ class Workshop:
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the owner of the tables sees."""
         with self.database.as_owner() as conn:
-            return conn.execute(query, values).fetchall()
+            return conn.execute(query, values or None).fetchall()
 
     def value(self, query: str, *values: Any) -> Any:
         return self.rows(query, *values)[0][0]
@@ -130,7 +130,7 @@ class Workshop:
     def run(self, statement: str, *values: Any) -> None:
         """A statement of the person's, as plain SQL by any client."""
         with self.database.as_user(self.user) as conn:
-            conn.execute(statement, values)
+            conn.execute(statement, values or None)
 
     def stage(self, document: UUID) -> str:
         return str(self.value("select stage from public.documents where id = %s", document))
