@@ -27,6 +27,8 @@ STATUS_WORDS: dict[Stage, str] = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+#: What went wrong stands beside the status, where it is seen without scrolling.
+_ORDER = ("open", "name", "status", "problem", "progress", "chunks", "pages", "language", "size", "added")
 _COLORS = {
     "Waiting": "gray",
     "Reading": "blue",
@@ -64,6 +66,7 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
         on_select="rerun",
         selection_mode="multi-row",
         hide_index=True,
+        column_order=_ORDER if any(document.error for document in shown) else [c for c in _ORDER if c != "problem"],
         height=min(38 + 35 * max(len(shown), 1), 560),
         row_height=35,
         placeholder="",
@@ -89,8 +92,7 @@ def _frame(documents: Sequence[DocumentRow]) -> pd.DataFrame:
         "size": [size(document.size) for document in documents],
         "added": [document.created_at.astimezone(zone) for document in documents],
     }
-    if any(document.error for document in documents):
-        columns["problem"] = [_problem(document) for document in documents]
+    columns["problem"] = [_problem(document) for document in documents]
     return pd.DataFrame(columns)
 
 
@@ -122,7 +124,7 @@ def _columns(shown: Sequence[DocumentRow], on_open: OnOpen) -> dict[str, Any]:
         "language": config.TextColumn("Language", width=84),
         "size": config.TextColumn("Size", width=76, alignment="right"),
         "added": config.DatetimeColumn("Added", format="D MMM, HH:mm", width=110),
-        "problem": config.TextColumn("Problem", width="large"),
+        "problem": config.TextColumn("Problem", width=430),
     }
 
 
