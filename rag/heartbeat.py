@@ -33,6 +33,8 @@ class Heartbeat:
         self._loading = ""
         self._waiting: tuple[float, str] = (0.0, "")
         self._stopping = False
+        #: Whether the last beat was heard: a worker that stops doesn't wait for a database that is away.
+        self._heard = True
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -79,7 +81,9 @@ class Heartbeat:
         while not stop.is_set():
             try:
                 self.beat()
+                self._heard = True
             except DatabaseError as error:
+                self._heard = False
                 log.warning("The heartbeat could not be written: %s", error)
                 stop.wait(1)
             self._changed.wait(BEAT_S)
@@ -107,10 +111,13 @@ class Heartbeat:
     def announce_stop(self) -> None:
         """Say that the worker is stopping; a database that is gone is not told."""
         self._stopping = True
-        with suppress(DatabaseError):
-            self.beat()
+        if self._heard:
+            with suppress(DatabaseError):
+                self.beat()
 
     def leave(self) -> None:
         """Remove the row."""
+        if not self._heard:
+            return
         with suppress(DatabaseError), self._database.as_worker(limit_s=BEAT_S) as conn:
             conn.execute("delete from corpuscope.workers where id = %s", [self.id])
