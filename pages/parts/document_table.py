@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 import streamlit as st
 
 from pages.parts.words import browser_zone, size
@@ -61,7 +62,7 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
     shown = documents[:MOST_ROWS]
     key = f"documents-{zlib.crc32(b''.join(document.id.bytes for document in shown))}"
     state = st.dataframe(
-        _frame(shown),
+        _table(shown),
         key=key,
         on_select="rerun",
         selection_mode="multi-row",
@@ -79,21 +80,23 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
     return [shown[row] for row in rows if row < len(shown)]
 
 
-def _frame(documents: Sequence[DocumentRow]) -> pd.DataFrame:
-    zone = browser_zone()
-    columns: dict[str, list[Any]] = {
-        "open": ["Open"] * len(documents),
-        "name": [document.name for document in documents],
-        "status": [[status_of(document)] for document in documents],
-        "progress": [_share(document) for document in documents],
-        "chunks": [chunks_of(document) for document in documents],
-        "pages": [document.page_count for document in documents],
-        "language": [language_name(document.language) if document.language else "" for document in documents],
-        "size": [size(document.size) for document in documents],
-        "added": [document.created_at.astimezone(zone) for document in documents],
+def _table(documents: Sequence[DocumentRow]) -> pa.Table:
+    """Arrow at once: by way of pandas it takes five times as long, and this is drawn each second for each viewer."""
+    zone = browser_zone() or UTC
+    text = pa.string()
+    columns: dict[str, pa.Array] = {
+        "open": pa.array(["Open"] * len(documents), text),
+        "name": pa.array([document.name for document in documents], text),
+        "status": pa.array([[status_of(document)] for document in documents], pa.list_(text)),
+        "progress": pa.array([_share(document) for document in documents], pa.float64()),
+        "chunks": pa.array([chunks_of(document) for document in documents], text),
+        "pages": pa.array([document.page_count for document in documents], pa.int64()),
+        "language": pa.array([language_name(row.language) if row.language else "" for row in documents], text),
+        "size": pa.array([size(document.size) for document in documents], text),
+        "added": pa.array([document.created_at for document in documents], pa.timestamp("ms", str(zone))),
+        "problem": pa.array([_problem(document) for document in documents], text),
     }
-    columns["problem"] = [_problem(document) for document in documents]
-    return pd.DataFrame(columns)
+    return pa.table(columns)
 
 
 def _share(document: DocumentRow) -> float | None:
