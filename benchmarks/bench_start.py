@@ -57,7 +57,7 @@ def run(rounds: int = ROUNDS) -> list[dict[str, object]]:
 def _measure(home: Path, page: Page) -> tuple[float, float]:
     """Seconds until something of ours is painted, and until no page says that the database is starting."""
     port = _free_port()
-    settings = Settings(_env_file=None, corpuscope_home=home, corpuscope_port=port, corpuscope_workers=1)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, corpuscope_home=home, corpuscope_port=port, corpuscope_workers=1)
     began = time.perf_counter()
     launcher = subprocess.Popen(
         [sys.executable, "-m", "rag.cli"],

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """Read the settings; raise :class:`SettingsError` naming each bad one."""
     try:
-        settings = Settings(_env_file=env_file)  # type: ignore[call-arg]
+        settings = Settings(_env_file=env_file)
     except ValidationError as error:
         raise SettingsError(_explain(error), hint="README.md lists every setting.") from error
     _refuse_unknown(env_file)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import streamlit as st
 
 from pages.parts.words import browser_zone, size

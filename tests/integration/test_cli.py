@@ -28,7 +28,7 @@ class CommandLine:
     """Runs `corpuscope` on one data folder."""
 
     def __init__(self, home: Path) -> None:
-        self._environment = settings_environment(Settings(_env_file=None, corpuscope_home=home))  # type: ignore[call-arg]
+        self._environment = settings_environment(Settings(_env_file=None, corpuscope_home=home))
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -187,7 +187,7 @@ def test_the_schema_speaks_to_people(database: Database, alice: UUID) -> None:
 
 def test_open_database_prepares_everything_and_a_second_time_nothing(server: EmbeddedPostgres) -> None:
     said: list[str] = []
-    settings = Settings(_env_file=None, corpuscope_home=server.home)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, corpuscope_home=server.home)
     with open_database(settings, on_progress=said.append) as database:
         assert said
         said.clear()
@@ -200,7 +200,7 @@ def test_open_database_prepares_everything_and_a_second_time_nothing(server: Emb
 
 def test_open_database_takes_another_server(server: EmbeddedPostgres, empty_database: str, alice: UUID) -> None:
     url = server.dsn("supabase_admin", empty_database)
-    settings = Settings(_env_file=None, database_url=url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, database_url=url)
     with open_database(settings) as database, database.as_user(alice) as conn:
         assert conn.execute("select current_user, auth.uid()").fetchone() == ("authenticated", alice)
         with database.as_worker() as worker:
@@ -212,7 +212,7 @@ def test_open_database_takes_another_server(server: EmbeddedPostgres, empty_data
 def test_another_server_is_prepared_by_its_administrator_only(server: EmbeddedPostgres, empty_database: str) -> None:
     with connect(server.dsn("supabase_admin", empty_database)) as conn:
         conn.execute("do $$ begin create role stranger login; exception when duplicate_object then null; end $$")
-    settings = Settings(_env_file=None, database_url=server.dsn("stranger", empty_database))  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, database_url=server.dsn("stranger", empty_database))
     with pytest.raises(DatabaseError, match="stranger may not do that") as caught:
         open_database(settings)
     assert "administrator" in caught.value.hint

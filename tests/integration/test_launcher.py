@@ -36,7 +36,7 @@ class Running:
     """One `corpuscope` process; what it prints is read as it comes."""
 
     def __init__(self, home: Path, port: int, *arguments: str) -> None:
-        settings = Settings(_env_file=None, corpuscope_home=home, corpuscope_port=port)  # type: ignore[call-arg]
+        settings = Settings(_env_file=None, corpuscope_home=home, corpuscope_port=port)
         self.address = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
         self._worker_log = home / "logs" / "worker-1.log"

@@ -104,4 +104,4 @@ def test_the_key_is_never_shown(env_file: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_nothing_can_be_changed_later(env_file: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_settings(env_file).corpuscope_port = 1
+        load_settings(env_file).corpuscope_port = 1  # type: ignore[misc]
