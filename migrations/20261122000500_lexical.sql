@@ -335,12 +335,41 @@ end
 $$;
 revoke all on function corpuscope.question_lexemes(int, text) from public;
 
+-- BM25 of a chunk and its neighbours taken as one.
+create function corpuscope.window_score(index_id int, chunk bigint, lexeme_ids int[], weights double precision[], average double precision)
+returns double precision
+language sql stable set search_path = '' as $$
+    with window_chunks as (
+        select n.id, t.length
+        from public.chunks c
+        join public.chunks n on n.index_id = c.index_id and n.document_id = c.document_id
+            and n.ordinal between c.ordinal - 1 and c.ordinal + 1 and not n.excluded
+        join corpuscope.chunk_terms t on t.chunk_id = n.id
+        where c.id = chunk
+    ), size as (
+        select sum(w.length) / (count(*) * average) as length from window_chunks w
+    )
+    select coalesce(sum(f.weight * f.tf / (f.tf + 0.375 + 1.125 * s.length)), 0)
+    from (
+        select q.weight, sum(p.tf) as tf
+        from unnest(lexeme_ids, weights) as q (id, weight)
+        cross join window_chunks w
+        join corpuscope.postings p on p.index_id = window_score.index_id and p.lexeme_id = q.id and p.chunk_id = w.id
+        group by q.id, q.weight
+    ) f cross join size s
+$$;
+revoke all on function corpuscope.window_score(int, bigint, int[], double precision[], double precision) from public;
+
 -- The best chunks of an index for a question by BM25 (k1 = 1.5, b = 0.75) with their ranks, and the scores of some other
 -- chunks ("also") without. It asks itself whether the caller may view the index, once; no policy is asked for each row.
 --
 -- The rarest lexemes choose the candidates, until their document frequencies sum to 8,000; every lexeme scores them.
 -- That agreed with full BM25 on the top ten at a quarter of its time. Where it finds fewer than depth, the next lexeme
 -- chooses too. Of a lexeme in more than 50,000 chunks only so many are looked at.
+--
+-- Where chunks are short, as those of languages that the model's tokenizer takes to pieces, a question's words are spread
+-- over several: below 65 lexemes on average, up to half of the score is that of the chunk together with its neighbours
+-- (nDCG@10 on short chunks of German +.01, Russian +.01, Arabic +.015; at 75 lexemes and more it costs instead).
 create function corpuscope.lexical_candidates(
     index_id bigint, question text, documents uuid[] default null, depth int default 200, also bigint[] default '{}'
 ) returns table (chunk_id bigint, score real, rank int, matched text[])
@@ -353,6 +382,8 @@ declare
     counts bigint[];
     weights double precision[];
     average double precision;
+    blend double precision := 0;
+    others bigint[];
     allowed bigint[];
     wide boolean := false;
     budget bigint := 8000;
@@ -372,8 +403,12 @@ begin
     if ids is null then
         return;
     end if;
-    select greatest(sum(t.length), 1)::double precision / greatest(sum(t.chunks), 1) into average
-    from corpuscope.lexical_totals t where t.index_id = home;
+    select a.average, case when a.chunks >= 200 then 0.5 * greatest(0, least(1, (65 - a.average) / 25)) else 0 end
+    into average, blend
+    from (
+        select greatest(sum(t.length), 1)::double precision / greatest(sum(t.chunks), 1) as average, sum(t.chunks) as chunks
+        from corpuscope.lexical_totals t where t.index_id = home
+    ) a;
     -- A narrow filter becomes a list of chunks, a wide one is asked of the candidates.
     if documents is not null then
         budget := 16000;
@@ -441,21 +476,32 @@ begin
         take := cardinality(candidates) + 1;
     end loop;
 
-    return query
-    select u.id, u.score::real, u.rank, (
-        select array_agg(q.name) from corpuscope.chunk_terms t, unnest(ids, names) as q (id, name)
-        where t.chunk_id = u.id and t.index_id = home and q.id = any (t.lexeme_ids)
-    )
-    from (
-        select f.id, f.score, f.n::int as rank from unnest(found[:depth], scores[:depth]) with ordinality as f (id, score, n)
-        union all
+    select array_agg(o.id), array_agg(o.score) into others, partials from (
         select a.id, (
             select sum(q.weight * p.tf / (p.tf + 0.375 + 1.125 * p.length / average))
             from unnest(ids, weights) as q (id, weight)
             join corpuscope.postings p on p.index_id = home and p.lexeme_id = q.id and p.chunk_id = a.id
-        ), null
+        ) as score
         from unnest(also) as a (id) where a.id <> all (coalesce(found[:depth], '{}'))
-    ) u where u.score > 0;
+    ) o where o.score > 0;
+
+    -- The first 200 stay the first 200, so that asking for more changes nothing about them.
+    return query
+    select u.id, u.score::real, case when u.place is not null then u.n::int end, (
+        select array_agg(q.name) from corpuscope.chunk_terms t, unnest(ids, names) as q (id, name)
+        where t.chunk_id = u.id and t.index_id = home and q.id = any (t.lexeme_ids)
+    )
+    from (
+        select w.id, w.score, w.place, row_number() over (order by w.place > 200, w.score desc, w.id) as n
+        from (
+            select f.id, f.place, case when blend = 0 then f.score else
+                (1 - blend) * f.score + blend * corpuscope.window_score(home, f.id, ids, weights, average) end as score
+            from (
+                select f.id, f.score, f.place from unnest(found[:depth], scores[:depth]) with ordinality as f (id, score, place)
+                union all select o.id, o.score, null from unnest(others, partials) as o (id, score)
+            ) f
+        ) w
+    ) u;
 end
 $$;
 revoke all on function corpuscope.lexical_candidates(bigint, text, uuid[], int, bigint[]) from public;

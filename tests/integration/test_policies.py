@@ -260,6 +260,7 @@ PRIVATE_ATTACKS: dict[str, Attack] = {
     "nearest_by_graph": run("select * from corpuscope.nearest_by_graph(%(index)s, 1, '[1,2,3]', null, 10, 200, 20000)"),
     "nearest_by_scan": run("select * from corpuscope.nearest_by_scan(%(index)s, '[1,2,3]', null, 10)"),
     "index_size": run("select corpuscope.index_size(%(index)s)"),
+    "model_trust": run("select corpuscope.model_trust(%(index)s)"),
 }
 
 #: Functions that take nothing of anybody's: they make something of the caller's own, or tell what all may know.

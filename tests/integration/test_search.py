@@ -100,6 +100,29 @@ def test_hybrid_follows_words_where_all_vectors_are_alike(database: Database, co
     assert ask(database, alice, corpus, "garden of stone")[0].chunk_id == ids[3]
 
 
+@pytest.mark.parametrize(("informed", "least", "most"), [(True, 0.99, 1.0), (False, 0.3, 0.7)])
+def test_a_model_that_disagrees_with_the_words_loses_weight(
+    database: Database, corpus: UUID, alice: UUID, informed: bool, least: float, most: float
+) -> None:
+    """Chunks have one of 60 topics, each with words of its own; vectors follow the topics or chance."""
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(60, 4))
+    topics = rng.integers(0, 60, 300)
+    vectors = centres[topics] + rng.normal(scale=0.01, size=(300, 4)) if informed else rng.normal(size=(300, 4))
+    texts = [f"topic{topic} theme{topic} word{n} other{n % 7}" for n, topic in enumerate(topics)]
+    add_document(database, corpus, texts, language=None, vectors=vectors.tolist())
+    hits = ask(database, alice, corpus, "topic1 theme1", vectors[list(topics).index(1)].tolist(), dense_weight=1)
+    with database.as_owner() as conn:
+        row = conn.execute("select trust, chunks from corpuscope.index_agreement").fetchone()
+    assert row is not None
+    assert least <= row[0] <= most
+    assert row[1] == 300
+    best = max(hit.lexical or 0 for hit in hits)
+    assert hits[0].score == pytest.approx(
+        row[0] * (hits[0].similarity or 0) + (1 - row[0]) * (hits[0].lexical or 0) / best, abs=1e-2
+    )
+
+
 def test_chunks_without_a_vector_are_found_by_their_words(database: Database, corpus: UUID, alice: UUID) -> None:
     _, ids = add_document(database, corpus, TEXTS)
     embed_chunks(database, ids[:1], VECTORS[:1])
