@@ -42,7 +42,7 @@ Vectors = NDArray[np.float16]
 _OUTPUT = """
 select c.id, c.text, c.heading_path, c.page, c.start_char, c.end_char, d.id, d.name, d.title, x.text_revision,
 1 - n.distance from ({inner}) n join chunks c on c.id = n.chunk_id join documents d on d.id = c.document_id
-join index_documents x on x.index_id = c.index_id and x.document_id = c.document_id order by n.distance limit 10"""
+join index_documents x on x.index_id = c.index_id and x.document_id = c.document_id order by n.distance + 0 limit 10"""
 _GRAPH = """select e.chunk_id, e.embedding::halfvec(384) <=> %(vector)s::halfvec(384) as distance from embeddings e
 where e.model_id = {model} and e.index_id + 0 = {index} and not e.excluded {filter} order by 2 limit {limit}"""
 _SCAN = """select e.chunk_id, e.embedding <=> %(vector)s::halfvec as distance from embeddings e
@@ -174,7 +174,7 @@ def _write_texts(rows: int) -> list[str]:
 
 def _measure_rights(admin: Connection[Any], database: Database, corpus: Corpus, share: int, questions: Vectors) -> Row:
     """search_chunks() as a person whose collection has that share of all, over the superuser's SQL of the same plan."""
-    sql = _OUTPUT.format(inner=_GRAPH.format(model=corpus.model, index=corpus.index, filter="", limit=20))
+    sql = _OUTPUT.format(inner=_GRAPH.format(model=corpus.model, index=corpus.index, filter="", limit=10))
     arms = {
         "raw": lambda vector: _run(admin, sql, vector),
         "search": lambda vector: _search(database, corpus, vector),
