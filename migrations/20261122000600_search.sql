@@ -214,12 +214,10 @@ begin
     then
         return coalesce(known.trust, 1);
     end if;
-    known.trust := corpuscope.measure_trust(home);
-    if known.trust is not null then
-        insert into corpuscope.index_agreement as a (index_id, chunks, trust) values (home, size, known.trust)
-        on conflict (index_id) do update set chunks = excluded.chunks, trust = excluded.trust, measured_at = now();
-    end if;
-    return coalesce(known.trust, 1);
+    known.trust := coalesce(corpuscope.measure_trust(home), 1);
+    insert into corpuscope.index_agreement as a (index_id, chunks, trust) values (home, size, known.trust)
+    on conflict (index_id) do update set chunks = excluded.chunks, trust = excluded.trust, measured_at = now();
+    return known.trust;
 end
 $$;
 revoke all on function corpuscope.model_trust(bigint) from public;
