@@ -44,8 +44,6 @@ Progress = Callable[[str], None]
 
 _POOL_SIZE = 10
 _POOL_WAIT_S = 15.0
-#: The pool's waits between attempts double; beginning anew after so long keeps them short once the server is back.
-_RECONNECT_S = 5.0
 _USER_LIMIT_S = 8.0
 _TRANSACTION_POOLER_PORT = "6543"
 #: A remote server that falls silent is noticed within half a minute.
@@ -172,7 +170,6 @@ class Database:
             min_size=1,
             max_size=_POOL_SIZE,
             timeout=_POOL_WAIT_S,
-            reconnect_timeout=_RECONNECT_S,
             name=name,
             open=True,
         )

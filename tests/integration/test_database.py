@@ -188,6 +188,8 @@ def test_the_schema_speaks_to_people(database: Database, alice: UUID) -> None:
 def test_open_database_prepares_everything_and_a_second_time_nothing(server: EmbeddedPostgres) -> None:
     said: list[str] = []
     settings = Settings(_env_file=None, corpuscope_home=server.home)
+    with connect(server.dsn("supabase_admin", "postgres")) as conn:  # another test may have made it
+        conn.execute("drop database if exists corpuscope with (force)")
     with open_database(settings, on_progress=said.append) as database:
         assert said
         said.clear()
