@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from rag.embedders import Embedder, Vectors
-from rag.models import ModelInfo, describe_model, packaged_folder
+from rag.models import ModelInfo, describe_model
 from rag.settings import Settings
-from rag.tokens import ModelTokens, TokenCounter
+from rag.tokens import TokenCounter
 
 T = TypeVar("T")
 
@@ -108,13 +108,3 @@ class WaitingEmbedder:
     def embed_question(self, text: str) -> Vectors:
         """See :class:`rag.embedders.Embedder`."""
         return self._pool.default_embedder().embed_question(text)
-
-
-def load_tokens(settings: Settings) -> TokenCounter:
-    """The tokenizer of the model that the settings name, without the model.
-
-    A hosted model's own is not at hand; the packaged one stands in for it.
-    """
-    info = describe_model(settings)
-    folder = info.path or packaged_folder()
-    return ModelTokens.from_folder(folder, window=info.window, passage_prefix=info.passage_prefix)

@@ -15,7 +15,7 @@ from psycopg import Connection
 from rag import jobs
 from rag.answering import answer_message, fail_answer
 from rag.database import Database
-from rag.embedders import Embedder, load_embedder
+from rag.embedders import Embedder, load_embedder, load_tokens
 from rag.embedloop import EmbedLoop
 from rag.errors import CorpuscopeError, ModelError
 from rag.heartbeat import Heartbeat
@@ -24,7 +24,7 @@ from rag.jobloop import JobLoop
 from rag.jobs import Backoff, Job, Queue
 from rag.languages import detect_language
 from rag.leases import Lease, LeaseKeeper
-from rag.modelpool import Load, ModelPool, WaitingEmbedder, load_tokens
+from rag.modelpool import Load, ModelPool, WaitingEmbedder
 from rag.parsed import ParseLimits
 from rag.parsing import Parser
 from rag.random_pairs import random_similarity

@@ -11,9 +11,8 @@ import pytest
 
 from rag import jobs
 from rag.database import Database, connect
-from rag.embedders import Embedder
+from rag.embedders import Embedder, load_tokens
 from rag.errors import ModelError, ProviderBusy, ProviderError, ProviderRefused
-from rag.modelpool import load_tokens
 from rag.settings import Settings, load_settings
 from tests.integration.workshop import Workshop, prose, wait_for
 

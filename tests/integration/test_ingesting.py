@@ -12,9 +12,10 @@ import pytest
 
 from rag import ingesting
 from rag.database import Database
+from rag.embedders import load_tokens
 from rag.errors import Cancelled, NoText, PasswordNeeded
 from rag.ingesting import IngestTools, ingest
-from rag.modelpool import ModelRow, load_tokens
+from rag.modelpool import ModelRow
 from rag.parsed import ParsedText
 from rag.settings import load_settings
 from rag.texts import correct_text

@@ -20,11 +20,10 @@ import pytest
 
 from rag import bootstrap
 from rag.database import Database, connect, open_embedded
-from rag.embedders import Embedder
+from rag.embedders import Embedder, load_tokens
 from rag.errors import DatabaseError
 from rag.hosted_embedder import OpenAIEmbedder
 from rag.jobs import Backoff
-from rag.modelpool import load_tokens
 from rag.models import describe_model
 from rag.postgres import EmbeddedPostgres
 from rag.settings import Settings, load_settings

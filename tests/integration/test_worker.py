@@ -11,13 +11,13 @@ import pytest
 
 from rag import embedding, jobs, upkeep
 from rag.database import Database
-from rag.embedders import Embedder, load_embedder
+from rag.embedders import Embedder, load_embedder, load_tokens
 from rag.errors import DatabaseUnavailable, InvalidInput, ModelError, ModelNotReady, ProviderBusy
 from rag.heartbeat import Heartbeat
 from rag.jobloop import Handle, JobLoop
 from rag.jobs import Backoff, Job
 from rag.leases import Lease, LeaseKeeper
-from rag.modelpool import ModelPool, load_tokens
+from rag.modelpool import ModelPool
 from rag.settings import Settings, load_settings
 from rag.wakeup import POLL_S, WakeUp
 from rag.worker import ALL_QUEUES, _guarded, give_up_document

@@ -19,8 +19,7 @@ import numpy.typing as npt
 from rag.collections import create_collection
 from rag.database import Database
 from rag.documents import store_document
-from rag.embedders import Embedder
-from rag.modelpool import load_tokens
+from rag.embedders import Embedder, load_tokens
 from rag.models import describe_model
 from rag.random_pairs import UNRELATED
 from rag.registration import register_model
