@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rag.cli_output import table
+from rag.commands.cli_output import table
 
 FOLDER = Path(__file__).resolve().parent
 COLUMNS = ("name", "value", "unit", "ratio", "target", "ok")

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.encoder import Encoder
-from rag.models import describe_model
-from rag.openvino_export import ensure_exported
-from rag.random_pairs import UNRELATED
 from rag.settings import Settings, load_settings
+from rag.vectors.encoder import Encoder
+from rag.vectors.models import describe_model
+from rag.vectors.openvino_export import ensure_exported
+from rag.vectors.random_pairs import UNRELATED
 
 ROUNDS = 3
 TEXTS_A_ROUND = 64
@@ -64,7 +64,7 @@ def encode_lines(folder: Path, settings: Settings) -> list[Line]:
 def cold_lines(folder: Path, settings: Settings) -> list[Line]:
     """A new process up to its first vector, the question encoder's over sentence-transformers'."""
     ours = (
-        f"from pathlib import Path; from rag.encoder import Encoder; folder = Path({str(folder)!r});"
+        f"from pathlib import Path; from rag.vectors.encoder import Encoder; folder = Path({str(folder)!r});"
         "Encoder(folder, threads=1, cache_dir=folder / 'cache').encode(['What is this?'])"
     )
     theirs = (

@@ -23,16 +23,16 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from rag.chunking import ChunkSettings, chunk_text, embedding_input
-from rag.collections import create_collection
-from rag.database import Database, open_embedded
-from rag.documents import store_document
-from rag.embedders import Embedder, load_embedder
-from rag.postgres import EmbeddedPostgres
+from rag.chunks.chunking import ChunkSettings, chunk_text, embedding_input
+from rag.corpus.collections import create_collection
+from rag.corpus.documents import store_document
 from rag.records import LOCAL_USER
-from rag.registration import register_model
 from rag.settings import load_settings
-from rag.worker import run_worker
+from rag.store.database import Database, open_embedded
+from rag.store.postgres import EmbeddedPostgres
+from rag.vectors.embedders import Embedder, load_embedder
+from rag.vectors.registration import register_model
+from rag.work.worker import run_worker
 
 TARGET = 0.92
 FILES = 40

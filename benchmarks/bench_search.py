@@ -24,11 +24,11 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg import Connection
 
-from rag.bootstrap import LOCAL_USER
-from rag.database import Database, open_embedded
-from rag.postgres import EmbeddedPostgres
-from rag.profiles import RetrievalProfile
-from rag.search import search
+from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.search import search
+from rag.store.bootstrap import LOCAL_USER
+from rag.store.database import Database, open_embedded
+from rag.store.postgres import EmbeddedPostgres
 
 ROWS = 100_000
 QUERIES = 150

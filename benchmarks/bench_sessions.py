@@ -113,10 +113,10 @@ def write_corpus(folder: Path) -> None:
 
 def ingest(home: Path, address: str, corpus: Path) -> UUID:
     """Store the corpus, which the workers then read and embed; the collection's id."""
-    from rag.collections import find_collection
-    from rag.database import open_database
+    from rag.corpus.collections import find_collection
     from rag.records import LOCAL_USER
     from rag.settings import load_settings
+    from rag.store.database import open_database
 
     environment = {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": address.rpartition(":")[2]}
     command = [sys.executable, "-m", "rag.cli", "ingest", str(corpus), "--collection", "Load", "--json"]

@@ -20,7 +20,7 @@ from typing import Any
 
 from playwright.sync_api import Error, Page, sync_playwright
 
-from rag.children import settings_environment
+from rag.commands.children import settings_environment
 from rag.settings import Settings
 
 TARGET_S = 4.0

@@ -17,10 +17,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from rag.bootstrap import LOCAL_USER
-from rag.collections import create_collection
-from rag.database import Database, open_embedded
-from rag.postgres import EmbeddedPostgres
+from rag.corpus.collections import create_collection
+from rag.store.bootstrap import LOCAL_USER
+from rag.store.database import Database, open_embedded
+from rag.store.postgres import EmbeddedPostgres
 
 ROWS = 5000
 ROUNDS = 15

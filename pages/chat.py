@@ -15,9 +15,9 @@ from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.words import guarded, plain
-from rag.chat_records import Chat, Message
-from rag.chats import ask, create_chat, list_chats, list_messages
-from rag.progress import Progress, read_progress
+from rag.chat.chat_records import Chat, Message
+from rag.chat.chats import ask, create_chat, list_chats, list_messages
+from rag.corpus.progress import Progress, read_progress
 from rag.records import Collection
 
 _ASKED = "asked_by_click"

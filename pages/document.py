@@ -16,12 +16,12 @@ from pages.parts.notices import show_notices
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.span_actions import language_picker
 from pages.parts.words import count, guarded, plain, show_error, size
-from rag.collections import get_collection
-from rag.documents import get_document, read_file
+from rag.corpus.collections import get_collection
+from rag.corpus.documents import get_document, read_file
+from rag.corpus.marks import list_marks
+from rag.corpus.texts import list_chunks, read_text
 from rag.errors import NotFound
-from rag.marks import list_marks
 from rag.records import FINAL_STAGES, Collection, DocumentRow
-from rag.texts import list_chunks, read_text
 
 _COLORS = {"Ready": "green", "Failed": "red", "Cancelled": "gray", "Paused": "orange", "Waiting": "gray"}
 

@@ -19,8 +19,8 @@ from pages.parts.progress_bar import progress_bar, rate_of
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.uploads import FORMATS, upload_form
 from pages.parts.words import count, guarded, plain
-from rag.documents import list_documents
-from rag.progress import Progress, read_progress
+from rag.corpus.documents import list_documents
+from rag.corpus.progress import Progress, read_progress
 from rag.records import FINAL_STAGES, Collection, DocumentRow
 
 #: Seconds between two looks while something goes on, and while nothing does (somebody else may add documents).

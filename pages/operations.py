@@ -16,11 +16,11 @@ from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance, describe_work, rate_of
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.words import ago, clock, count, guarded, plain, show_error
-from rag.collections import list_collections
-from rag.documents import list_failed_jobs, retry_documents
+from rag.corpus.collections import list_collections
+from rag.corpus.documents import list_failed_jobs, retry_documents
+from rag.corpus.indexes import IndexRow, list_indexes
+from rag.corpus.progress import Progress, read_progress
 from rag.errors import CorpuscopeError
-from rag.indexes import IndexRow, list_indexes
-from rag.progress import Progress, read_progress
 from rag.records import Collection, FailedJob, WorkerStatus
 
 _WORK = {"ingest": "Reading", "embed": "Embedding", "answer": "Answering"}

@@ -19,12 +19,12 @@ from pages.parts.hit_cards import CSV_COLUMNS, csv_rows, hit_cards
 from pages.parts.picker import page_header
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.words import count
-from rag.baselines import Baseline, read_baseline
-from rag.documents import list_documents
-from rag.profiles import Mode, RetrievalProfile, load_profile
-from rag.progress import Progress, read_progress
+from rag.corpus.baselines import Baseline, read_baseline
+from rag.corpus.documents import list_documents
+from rag.corpus.progress import Progress, read_progress
 from rag.records import Collection, DocumentRow, Hit
-from rag.search import mark_matches, question_lexemes, search
+from rag.retrieval.profiles import Mode, RetrievalProfile, load_profile
+from rag.retrieval.search import mark_matches, question_lexemes, search
 
 _MODES: dict[Mode, str] = {"hybrid": "Hybrid", "dense": "Meaning", "lexical": "Words"}
 _MODE_HELP = (

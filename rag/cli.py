@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from rag.cli_output import Output
+from rag.commands.cli_output import Output
 from rag.errors import CorpuscopeError, SettingsError
 from rag.settings import Settings, load_settings
 
@@ -153,55 +153,55 @@ def _cosine(text: str) -> float:
 
 
 def _launch(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.launcher import launch
+    from rag.commands.launcher import launch
 
     return launch(settings, as_json=out.json)
 
 
 def _ingest(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_ingest
+    from rag.commands import cli_ingest
 
     return cli_ingest.run(arguments, settings, out)
 
 
 def _search(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_search
+    from rag.commands import cli_search
 
     return cli_search.run(arguments, settings, out)
 
 
 def _ask(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_ask
+    from rag.commands import cli_ask
 
     return cli_ask.run(arguments, settings, out)
 
 
 def _eval(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_eval
+    from rag.commands import cli_eval
 
     return cli_eval.run(arguments, settings, out)
 
 
 def _status(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_status
+    from rag.commands import cli_status
 
     return cli_status.run_status(arguments, settings, out)
 
 
 def _worker(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_worker
+    from rag.commands import cli_worker
 
     return cli_worker.run(arguments, settings, out)
 
 
 def _migrate(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_status
+    from rag.commands import cli_status
 
     return cli_status.run_migrate(arguments, settings, out)
 
 
 def _bench(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag import cli_bench
+    from rag.commands import cli_bench
 
     return cli_bench.run(arguments, settings, out)
 

@@ -17,9 +17,9 @@ from uuid import UUID
 import pytest
 from psycopg import Connection, sql
 
-from rag import bootstrap
-from rag.database import Database, User, connect, prepare
-from rag.postgres import EmbeddedPostgres
+from rag.store import bootstrap
+from rag.store.database import Database, User, connect, prepare
+from rag.store.postgres import EmbeddedPostgres
 
 TEMPLATE = "corpuscope_template"
 ALICE = UUID("aaaaaaaa-0000-4000-8000-000000000001")

@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted(path for path in (ROOT / "rag").rglob("*.py") if path.name != "__init__.py")
+#: Modules are told apart by their last name, which is unique in the library.
+MODULES = {path.stem: path for path in LIBRARY}
 PAGES = sorted((ROOT / "pages").rglob("*.py"))
 SQL = re.compile(
     r"\s*(select\s.+\sfrom|insert\s+into|update\s+\S+\s+set|delete\s+from|create\s+(table|function)|alter\s+table|with\s.+\sas\s*\()\b",
@@ -44,8 +46,17 @@ def _executed_at_import(node: ast.AST) -> Iterator[ast.AST]:
 
 def own_imports(path: Path) -> set[str]:
     """The modules of `rag` that importing this file imports."""
-    found = {name.split(".")[1] for name, at_import in imports(path) if at_import and name.startswith("rag.")}
-    return {name for name in found if (ROOT / "rag" / f"{name}.py").exists()} - {path.stem}
+    found = {name for name, at_import in imports(path) if at_import and name.startswith("rag.")}
+    return {other for other, place in MODULES.items() if dotted(place) in found} - {path.stem}
+
+
+def dotted(path: Path) -> str:
+    """The name by which a file is imported."""
+    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    assert len(MODULES) == len(LIBRARY)
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
@@ -71,7 +82,7 @@ def layers() -> list[list[str]]:
 
 
 def test_the_layers_of_the_document_exist() -> None:
-    missing = [name for row in layers() for name in row if not (ROOT / "rag" / f"{name}.py").exists()]
+    missing = [name for row in layers() for name in row if name not in MODULES]
     assert len(layers()) >= 10
     assert not missing, f"docs/architecture.md names modules that don't exist: {missing}"
 
@@ -163,11 +174,12 @@ def run_python(program: str) -> str:
 def test_the_app_process_has_neither_torch_nor_transformers() -> None:
     """Everything that app.py and the pages import, with what they import inside functions, leaves these out."""
     heavy = "{'torch', 'sentence_transformers', 'transformers', 'umap', 'sklearn'}"
-    modules = sorted({path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in PAGES})
+    modules = sorted({dotted(path) for path in PAGES})
     services = sorted({name for path in PAGES for name in own_imports(path)})
+    names = [name for name in modules if name.startswith("pages.parts.")] + [dotted(MODULES[name]) for name in services]
     program = f"""
 import ast, importlib, sys
-for name in {[name for name in modules if name.startswith("pages.parts.")] + [f"rag.{name}" for name in services]!r}:
+for name in {names!r}:
     importlib.import_module(name)
 print(sorted({heavy} & set(sys.modules)))
 """
@@ -179,7 +191,7 @@ def test_searching_from_the_app_imports_no_torch(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from rag.embedders import load_question_encoder
+from rag.vectors.embedders import load_question_encoder
 from rag.errors import ModelNotReady
 from rag.settings import Settings
 try:

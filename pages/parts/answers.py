@@ -11,10 +11,10 @@ from pages.parts.markdown import sanitise
 from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import count, plain, show_error
-from rag.chat_records import Message, PhaseNote
-from rag.chats import retry_answer, stop_answer
+from rag.chat.chat_records import Message, PhaseNote
+from rag.chat.chats import retry_answer, stop_answer
+from rag.chat.feeds import tail_answer
 from rag.errors import CorpuscopeError
-from rag.feeds import tail_answer
 
 PHASE_WORDS = {
     "queued": "Waiting for a worker",

@@ -9,9 +9,9 @@ import streamlit as st
 
 from pages.parts.product import product
 from pages.parts.words import plain
-from rag.baselines import Baseline
+from rag.corpus.baselines import Baseline
 from rag.errors import ModelNotReady
-from rag.profiles import RetrievalProfile
+from rag.retrieval.profiles import RetrievalProfile
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import streamlit as st
 from pages.parts.notices import notify
 from pages.parts.session import connect
 from pages.parts.words import guarded, plain
-from rag.chat_records import Chat
-from rag.chats import delete_chat, rename_chat
+from rag.chat.chat_records import Chat
+from rag.chat.chats import delete_chat, rename_chat
 
 #: Chats that the sidebar lists; older ones are found by their address.
 MOST = 30

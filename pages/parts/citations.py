@@ -10,7 +10,7 @@ from pages.parts.addresses import span_address, span_query
 from pages.parts.highlights import cut_around, mark_spans
 from pages.parts.markdown import link_markers, sanitise
 from pages.parts.words import plain
-from rag.chat_records import Citation, Message, Passage
+from rag.chat.chat_records import Citation, Message, Passage
 
 
 def answer_markdown(message: Message) -> str:

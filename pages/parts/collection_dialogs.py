@@ -9,10 +9,10 @@ import streamlit as st
 from pages.parts.notices import notify
 from pages.parts.session import connect
 from pages.parts.words import count, plain, show_error
-from rag.collections import create_collection, delete_collection, describe_deletion, rename_collection
+from rag.corpus.collections import create_collection, delete_collection, describe_deletion, rename_collection
+from rag.corpus.samples import load_sample
 from rag.errors import CorpuscopeError
 from rag.records import Collection
-from rag.samples import load_sample
 
 
 def open_collection(collection_id: UUID) -> None:

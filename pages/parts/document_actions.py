@@ -12,7 +12,7 @@ import streamlit as st
 from pages.parts.notices import notify
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain, show_error
-from rag.documents import (
+from rag.corpus.documents import (
     cancel_documents,
     delete_documents,
     describe_deletion,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import streamlit as st
 
 from pages.parts.words import browser_zone, size
-from rag.languages import language_name
+from rag.reading.languages import language_name
 from rag.records import FINAL_STAGES, DocumentRow, Stage
 
 OnOpen = Callable[[Sequence[DocumentRow]], None]

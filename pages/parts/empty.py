@@ -12,9 +12,9 @@ from pages.parts.collection_dialogs import try_sample
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain
-from rag.progress import Progress, read_progress
+from rag.corpus.progress import Progress, read_progress
+from rag.corpus.samples import SAMPLE_NAME, SAMPLE_QUESTIONS
 from rag.records import Collection
-from rag.samples import SAMPLE_NAME, SAMPLE_QUESTIONS
 
 
 @contextmanager

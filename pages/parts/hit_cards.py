@@ -12,9 +12,9 @@ from pages.parts.addresses import span_query
 from pages.parts.highlights import Span, mark_spans
 from pages.parts.session import connect
 from pages.parts.words import plain
-from rag.baselines import Baseline
+from rag.corpus.baselines import Baseline
 from rag.records import ChunkRow, Hit
-from rag.search import neighbours
+from rag.retrieval.search import neighbours
 
 _OPENED = "opened_neighbours"
 

@@ -1,7 +1,7 @@
 """Answers as Markdown: a last look that nothing is fetched, and markers that open their source.
 
-The worker's filter has escaped what is not ours already (``rag.citing``, ``rag.markup``). The same again here costs
-little, and an answer may come from a client that wrote to the tables without that filter.
+The worker's filter has escaped what is not ours already (``rag.chat.citing``, ``rag.chat.markup``). The same again
+here costs little, and an answer may come from a client that wrote to the tables without that filter.
 """
 
 from __future__ import annotations

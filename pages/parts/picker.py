@@ -10,7 +10,7 @@ from pages.parts.collection_dialogs import create_collection_dialog, delete_coll
 from pages.parts.notices import show_notices
 from pages.parts.session import connect
 from pages.parts.words import plain
-from rag.collections import list_collections
+from rag.corpus.collections import list_collections
 from rag.records import Collection
 
 CHOSEN = "chosen_collection"

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import streamlit as st
 
-from rag.database import Database, open_database
-from rag.embedders import Embedder, load_question_encoder
+from rag.chat.feeds import Feed
 from rag.errors import CorpuscopeError, ModelNotReady
-from rag.feeds import Feed
 from rag.settings import Settings, load_settings
+from rag.store.database import Database, open_database
+from rag.vectors.embedders import Embedder, load_question_encoder
 
 T = TypeVar("T")
 

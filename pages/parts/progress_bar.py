@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.parts.words import clock, count, duration, plain
-from rag.progress import Progress, RateMeter
+from rag.corpus.progress import Progress, RateMeter
 from rag.records import Collection
 
 

@@ -13,8 +13,8 @@ import streamlit as st
 from pages.parts.product import Product, product
 from pages.parts.shell import navigated, open_frame
 from pages.parts.words import plain
-from rag.database import Database
 from rag.records import LOCAL_USER
+from rag.store.database import Database
 
 
 def require_user() -> UUID:

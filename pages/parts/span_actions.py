@@ -9,12 +9,12 @@ import streamlit as st
 from pages.parts.notices import notify, offer_undo
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain, show_error
-from rag.documents import set_language
+from rag.corpus.documents import set_language
+from rag.corpus.marks import exclude_span, remove_mark, restore_marks, tag_span
+from rag.corpus.texts import correct_text, restore_revision
 from rag.errors import CorpuscopeError
-from rag.languages import LANGUAGES, language_name
-from rag.marks import exclude_span, remove_mark, restore_marks, tag_span
+from rag.reading.languages import LANGUAGES, language_name
 from rag.records import DocumentRow, DocumentText, SpanMark
-from rag.texts import correct_text, restore_revision
 
 Span = tuple[int, int]
 

@@ -12,7 +12,7 @@ from streamlit.typing import UploadedFile
 from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import count, plain
-from rag.documents import store_document
+from rag.corpus.documents import store_document
 from rag.errors import CorpuscopeError
 from rag.records import Collection, StoredUpload
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from rag.chat.markup import escape
 from rag.errors import CorpuscopeError
-from rag.markup import escape
 
 
 def plain(text: str) -> str:

@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 
-from rag.database import Database
-from rag.worker import run_worker
+from rag.store.database import Database
+from rag.work.worker import run_worker
 from tests.integration.library import SharedWords, settings_for
 
 

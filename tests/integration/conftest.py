@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from rag.collections import create_collection
-from rag.database import Database
-from rag.documents import store_document
+from rag.corpus.collections import create_collection
+from rag.corpus.documents import store_document
 from rag.records import StoredUpload
+from rag.store.database import Database
 
 Store = Callable[..., StoredUpload]
 

@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import SecretStr
 
-from rag.answering import answer_message
-from rag.chat_records import Message
-from rag.chats import ask, create_chat, read_answer
-from rag.collections import create_collection
-from rag.database import Database, connect
-from rag.embedders import Embedder
-from rag.models import PACKAGED, ModelInfo
-from rag.sentences import words
+from rag.chat.answering import answer_message
+from rag.chat.chat_records import Message
+from rag.chat.chats import ask, create_chat, read_answer
+from rag.chat.sentences import words
+from rag.corpus.collections import create_collection
 from rag.settings import Settings
+from rag.store.database import Database, connect
+from rag.vectors.embedders import Embedder
+from rag.vectors.models import PACKAGED, ModelInfo
 
 Vectors = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from rag.database import Database
+from rag.store.database import Database
 
 
 def add_document(

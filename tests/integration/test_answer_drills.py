@@ -13,11 +13,11 @@ from uuid import UUID
 
 import pytest
 
-from rag.bootstrap import ensure_user
-from rag.chat_records import AnswerEvent
-from rag.database import Database, connect, open_embedded
-from rag.feeds import Feed, tail_answer
-from rag.postgres import EmbeddedPostgres
+from rag.chat.chat_records import AnswerEvent
+from rag.chat.feeds import Feed, tail_answer
+from rag.store.bootstrap import ensure_user
+from rag.store.database import Database, connect, open_embedded
+from rag.store.postgres import EmbeddedPostgres
 from tests.integration.library import LAKE, PUMP, Library, in_thread, wait_until
 from tests.standin_openai import Say, StandInOpenAI
 
@@ -121,7 +121,8 @@ def test_an_answer_survives_the_death_of_the_app_that_asked(library: Library) ->
     """The app's part is one committed transaction: killed right after it, nothing of the answer is lost."""
     provider = StandInOpenAI(default_chat=Say([FINAL]))
     script = (
-        "import os, sys, signal; from uuid import UUID; from rag.database import Database; from rag.chats import *\n"
+        "import os, sys, signal; from uuid import UUID\n"
+        "from rag.store.database import Database; from rag.chat.chats import *\n"
         "db = Database(sys.argv[1])\n"
         "with db.as_user(sys.argv[2]) as conn:\n"
         "    print(ask(conn, create_chat(conn, UUID(sys.argv[3])), sys.argv[4]))\n"

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from rag.answering import answer_message
-from rag.chat_records import Message
-from rag.chats import create_chat, retry_answer, stop_answer
-from rag.database import Database
+from rag.chat.answering import answer_message
+from rag.chat.chat_records import Message
+from rag.chat.chats import create_chat, retry_answer, stop_answer
 from rag.errors import ProviderBusy
-from rag.leases import LeaseLost
+from rag.store.database import Database
+from rag.work.leases import LeaseLost
 from tests.conftest import ALICE
 from tests.integration.library import LAKE, PUMP, QUESTION, Library, SharedWords, in_thread, settings_for, wait_until
 from tests.standin_openai import BreakOff, Flood, Garbage, Hang, Say, StandInOpenAI, Status

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from rag.database import Database
-from rag.embedders import load_embedder
 from rag.settings import Settings
+from rag.store.database import Database
+from rag.vectors.embedders import load_embedder
 from tests.integration.library import LAKE, Library, settings_for
 
 FILE = Path(__file__).parents[2].parent / "shared" / "eval" / "files" / "prompt_injection.txt"

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from rag.database import Database
+from rag.corpus.texts import correct_text
 from rag.errors import CorpuscopeError
-from rag.jobs import Backoff
 from rag.settings import load_settings
-from rag.texts import correct_text
+from rag.store.database import Database
+from rag.work.jobs import Backoff
 from tests.integration.workshop import Workshop, prose, wait_for
 
 pytestmark = pytest.mark.drill

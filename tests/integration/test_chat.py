@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from psycopg import Connection
 
-from rag.chats import (
+from rag.chat.chats import (
     ask,
     create_chat,
     delete_chat,
@@ -20,8 +20,8 @@ from rag.chats import (
     retry_answer,
     stop_answer,
 )
-from rag.database import Database
 from rag.errors import CorpuscopeError, DatabaseError, InvalidInput, NotFound
+from rag.store.database import Database
 from tests.conftest import ALICE, BOB
 from tests.integration.library import LAKE, PUMP, QUESTION, Library, settings_for
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from rag.children import settings_environment
 from rag.cli import make_parser
-from rag.postgres import EmbeddedPostgres
+from rag.commands.children import settings_environment
 from rag.settings import Settings
+from rag.store.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(300)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from rag.collections import (
+from rag.corpus.collections import (
     create_collection,
     delete_collection,
     describe_deletion,
@@ -15,9 +15,9 @@ from rag.collections import (
     list_collections,
     rename_collection,
 )
-from rag.database import Database
+from rag.corpus.indexes import activate_index, build_index, list_indexes, retire_index
 from rag.errors import InvalidInput, ModelNotReady, NotAllowed, NotFound
-from rag.indexes import activate_index, build_index, list_indexes, retire_index
+from rag.store.database import Database
 from tests.integration.conftest import Store
 
 

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from pgvector import HalfVector
 
-from rag.bootstrap import LOCAL_USER
-from rag.database import Database, connect, open_database
 from rag.errors import DatabaseError, DatabaseUnavailable, InvalidInput, NotAllowed
-from rag.postgres import EmbeddedPostgres
-from rag.refusals import translate
 from rag.settings import Settings
+from rag.store.bootstrap import LOCAL_USER
+from rag.store.database import Database, connect, open_database
+from rag.store.postgres import EmbeddedPostgres
+from rag.store.refusals import translate
 
 
 def test_as_user_takes_on_the_role_and_the_claims(database: Database, alice: UUID) -> None:

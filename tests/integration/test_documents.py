@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from rag import documents
-from rag.database import Database
+from rag.corpus import documents
+from rag.corpus.progress import read_progress
 from rag.errors import InvalidInput, NotAllowed, NotFound, ParseLimit
-from rag.progress import read_progress
 from rag.records import StoredUpload
+from rag.store.database import Database
 from tests.integration.conftest import Store
 
 

@@ -9,11 +9,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from rag import jobs
-from rag.database import Database, connect
-from rag.embedders import Embedder, load_tokens
 from rag.errors import ModelError, ProviderBusy, ProviderError, ProviderRefused
 from rag.settings import Settings, load_settings
+from rag.store.database import Database, connect
+from rag.vectors.embedders import Embedder, load_tokens
+from rag.work import jobs
 from tests.integration.workshop import Workshop, prose, wait_for
 
 

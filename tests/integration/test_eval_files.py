@@ -14,10 +14,10 @@ from uuid import UUID
 
 import pytest
 
-from rag.collections import create_collection
-from rag.database import Database
-from rag.documents import store_document
+from rag.corpus.collections import create_collection
+from rag.corpus.documents import store_document
 from rag.settings import Settings
+from rag.store.database import Database
 from tests.conftest import copied_database
 from tests.integration.workshop import Workshop, wait_for
 

@@ -12,11 +12,11 @@ from uuid import UUID
 import pytest
 from psycopg import Connection
 
-from rag.chat_records import AnswerEvent
-from rag.chats import stop_answer
-from rag.database import Database, connect
+from rag.chat.chat_records import AnswerEvent
+from rag.chat.chats import stop_answer
+from rag.chat.feeds import Feed, tail_answer
 from rag.errors import NotFound
-from rag.feeds import Feed, tail_answer
+from rag.store.database import Database, connect
 from tests.conftest import ALICE, BOB
 from tests.integration.library import LAKE, PUMP, Library, in_thread, settings_for, wait_until
 from tests.standin_openai import BreakOff, Say, StandInOpenAI

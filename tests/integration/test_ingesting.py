@@ -10,15 +10,15 @@ from uuid import UUID
 
 import pytest
 
-from rag import ingesting
-from rag.database import Database
-from rag.embedders import load_tokens
+from rag.corpus.texts import correct_text
 from rag.errors import Cancelled, NoText, PasswordNeeded
-from rag.ingesting import IngestTools, ingest
-from rag.modelpool import ModelRow
-from rag.parsed import ParsedText
+from rag.reading.parsed import ParsedText
 from rag.settings import load_settings
-from rag.texts import correct_text
+from rag.store.database import Database
+from rag.vectors.embedders import load_tokens
+from rag.vectors.modelpool import ModelRow
+from rag.work import ingesting
+from rag.work.ingesting import IngestTools, ingest
 from tests.integration.workshop import Workshop, prose, wait_for
 
 

@@ -10,10 +10,10 @@ import pytest
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from rag import jobs
-from rag.database import Database
-from rag.jobs import Backoff, Job
-from rag.leases import LeaseKeeper, LeaseLost
+from rag.store.database import Database
+from rag.work import jobs
+from rag.work.jobs import Backoff, Job
+from rag.work.leases import LeaseKeeper, LeaseLost
 
 
 @pytest.fixture

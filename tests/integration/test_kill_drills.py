@@ -18,15 +18,15 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from rag import bootstrap
-from rag.database import Database, connect, open_embedded
-from rag.embedders import Embedder, load_tokens
 from rag.errors import DatabaseError
-from rag.hosted_embedder import OpenAIEmbedder
-from rag.jobs import Backoff
-from rag.models import describe_model
-from rag.postgres import EmbeddedPostgres
 from rag.settings import Settings, load_settings
+from rag.store import bootstrap
+from rag.store.database import Database, connect, open_embedded
+from rag.store.postgres import EmbeddedPostgres
+from rag.vectors.embedders import Embedder, load_tokens
+from rag.vectors.hosted_embedder import OpenAIEmbedder
+from rag.vectors.models import describe_model
+from rag.work.jobs import Backoff
 from tests.integration.workshop import Workshop, prose, wait_for
 from tests.standin_openai import Behaviour, Exchange, Garbage, Hang, StandInOpenAI, Status, Vectors, vector_of
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag.children import settings_environment
+from rag.commands.children import settings_environment
 from rag.settings import Settings
 
 WORKING = "The worker runs."

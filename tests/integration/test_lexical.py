@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from psycopg import Connection
 
-from rag.database import Database
 from rag.errors import NotAllowed
+from rag.store.database import Database
 from tests.integration.searchable import active_index, add_document, index_chunks
 
 TEXTS = [

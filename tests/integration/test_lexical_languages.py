@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from rag.collections import create_collection
-from rag.database import Database
+from rag.corpus.collections import create_collection
+from rag.store.database import Database
 from tests.integration.searchable import add_document, index_chunks
 from tests.integration.test_lexical import ask, candidates
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from rag.database import Database
-from rag.documents import get_document
+from rag.corpus.documents import get_document
+from rag.corpus.marks import exclude_span, list_marks, remove_mark, remove_marks, restore_marks, tag_span
+from rag.corpus.texts import correct_text, list_chunks, page_of, read_text, restore_revision
 from rag.errors import InvalidInput, NotAllowed, NotFound
-from rag.marks import exclude_span, list_marks, remove_mark, remove_marks, restore_marks, tag_span
-from rag.texts import correct_text, list_chunks, page_of, read_text, restore_revision
+from rag.store.database import Database
 from tests.integration.conftest import Store
 
 TEXT = "Häagen🙂 is first.\nPage two starts here.\nThe end."

@@ -14,8 +14,8 @@ import pytest
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from rag.database import Database, connect
 from rag.errors import CorpuscopeError
+from rag.store.database import Database, connect
 from tests.conftest import ALICE, BOB, copied_database
 
 #: Rows that are the same for everybody: there is nothing to hide in them, but nobody may change them.

@@ -18,14 +18,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rag.database import connect
 from rag.errors import DatabaseError, DatabaseUnavailable
-from rag.postgres import EmbeddedPostgres, Postmaster
+from rag.store.database import connect
+from rag.store.postgres import EmbeddedPostgres, Postmaster
 
 HOLD = """
 import sys
 from pathlib import Path
-from rag.postgres import EmbeddedPostgres
+from rag.store.postgres import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1]), durable=False) as server:
     print(server.pid, flush=True)
     sys.stdin.read()

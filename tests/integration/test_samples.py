@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from rag.database import Database
-from rag.documents import delete_documents, list_documents
-from rag.samples import SAMPLE_NAME, SAMPLE_QUESTIONS, load_sample, read_sample_files
+from rag.corpus.documents import delete_documents, list_documents
+from rag.corpus.samples import SAMPLE_NAME, SAMPLE_QUESTIONS, load_sample, read_sample_files
+from rag.store.database import Database
 
 
 @pytest.mark.usefixtures("corpus")

@@ -1,4 +1,4 @@
-"""search_chunks() through rag.search: modes, fusion, filters, rights, and what k and a threshold may never do."""
+"""search_chunks() through rag.retrieval.search: modes, fusion, filters, rights, what k and a threshold never do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import psycopg
 import pytest
 
-from rag.database import Database
 from rag.errors import InvalidInput, NotAllowed, NotFound
-from rag.profiles import RetrievalProfile, list_profiles, load_profile, save_profile
 from rag.records import Hit
-from rag.search import mark_matches, neighbours, question_lexemes, search
+from rag.retrieval.profiles import RetrievalProfile, list_profiles, load_profile, save_profile
+from rag.retrieval.search import mark_matches, neighbours, question_lexemes, search
+from rag.store.database import Database
 from tests.integration.searchable import add_document, embed_chunks
 
 TEXTS = [

@@ -9,19 +9,19 @@ from uuid import UUID
 
 import pytest
 
-from rag import embedding, jobs, upkeep
-from rag.database import Database
-from rag.embedders import Embedder, load_embedder, load_tokens
 from rag.errors import DatabaseUnavailable, InvalidInput, ModelError, ModelNotReady, ProviderBusy
-from rag.heartbeat import Heartbeat
-from rag.jobloop import Handle, JobLoop
-from rag.jobs import Backoff, Job
-from rag.leases import Lease, LeaseKeeper
-from rag.modelpool import ModelPool
 from rag.settings import Settings, load_settings
-from rag.wakeup import POLL_S, WakeUp
-from rag.worker import ALL_QUEUES, _guarded, give_up_document
-from rag.workplace import Stopping, Workplace
+from rag.store.database import Database
+from rag.vectors.embedders import Embedder, load_embedder, load_tokens
+from rag.vectors.modelpool import ModelPool
+from rag.work import embedding, jobs, upkeep
+from rag.work.heartbeat import Heartbeat
+from rag.work.jobloop import Handle, JobLoop
+from rag.work.jobs import Backoff, Job
+from rag.work.leases import Lease, LeaseKeeper
+from rag.work.wakeup import POLL_S, WakeUp
+from rag.work.worker import ALL_QUEUES, _guarded, give_up_document
+from rag.work.workplace import Stopping, Workplace
 from tests.integration.workshop import Workshop, prose, wait_for
 
 IMPATIENT = Backoff(first_s=0.02, growth=1.1)

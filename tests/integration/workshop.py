@@ -16,15 +16,15 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from rag.collections import create_collection
-from rag.database import Database
-from rag.documents import store_document
-from rag.embedders import Embedder, load_tokens
-from rag.models import describe_model
-from rag.random_pairs import UNRELATED
-from rag.registration import register_model
+from rag.corpus.collections import create_collection
+from rag.corpus.documents import store_document
 from rag.settings import Settings
-from rag.worker import run_worker
+from rag.store.database import Database
+from rag.vectors.embedders import Embedder, load_tokens
+from rag.vectors.models import describe_model
+from rag.vectors.random_pairs import UNRELATED
+from rag.vectors.registration import register_model
+from rag.work.worker import run_worker
 
 Vectors = npt.NDArray[np.float32]
 

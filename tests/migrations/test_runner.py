@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from rag import bootstrap, migrations
-from rag.database import connect, prepare
 from rag.errors import MigrationError
-from rag.migrations import migrate, pending
-from rag.postgres import EmbeddedPostgres
-from rag.statements import split_statements
+from rag.store import bootstrap, migrations
+from rag.store.database import connect, prepare
+from rag.store.migrations import migrate, pending
+from rag.store.postgres import EmbeddedPostgres
+from rag.store.statements import split_statements
 
 FIRST = "20300101000000_first.sql"
 SECOND = "20300102000000_second.sql"

@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.product import Product, provide
-from rag.database import Database
-from rag.feeds import Feed
+from rag.chat.feeds import Feed
 from rag.records import LOCAL_USER
+from rag.store.database import Database
 from tests.integration.library import LAKE, PUMP, Library, SharedWords, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from rag.chats import list_chats, list_messages
-from rag.database import Database
+from rag.chat.chats import list_chats, list_messages
 from rag.records import LOCAL_USER
+from rag.store.database import Database
 from tests.integration.library import PUMP, QUESTION, Library, settings_for
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts

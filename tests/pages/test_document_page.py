@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from rag.database import Database
-from rag.documents import get_document, list_documents
-from rag.marks import exclude_span, list_marks, tag_span
+from rag.corpus.documents import get_document, list_documents
+from rag.corpus.marks import exclude_span, list_marks, tag_span
 from rag.records import LOCAL_USER
+from rag.store.database import Database
 from tests.integration.library import PUMP, Library
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts

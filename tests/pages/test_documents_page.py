@@ -8,11 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.product import Product
-from rag.collections import create_collection, list_collections
-from rag.database import Database
-from rag.documents import list_documents
+from rag.corpus.collections import create_collection, list_collections
+from rag.corpus.documents import list_documents
+from rag.corpus.samples import SAMPLE_NAME
 from rag.records import LOCAL_USER, DocumentRow
-from rag.samples import SAMPLE_NAME
+from rag.store.database import Database
 from tests.integration.library import PUMP, Library
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rag.database import Database, connect
+from rag.store.database import Database, connect
 from tests.integration.library import Library
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts

@@ -9,7 +9,7 @@ from uuid import UUID
 from pages.parts.downloads import to_csv
 from pages.parts.hit_cards import CSV_COLUMNS, csv_rows
 from pages.parts.product import Product
-from rag.documents import list_documents
+from rag.corpus.documents import list_documents
 from rag.errors import ModelNotReady
 from rag.records import LOCAL_USER, Hit
 from tests.integration.library import Library

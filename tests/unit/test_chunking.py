@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rag.boundaries import find_headings
-from rag.chunking import Chunk, ChunkSettings, chunk_text, embedding_input
+from rag.chunks.boundaries import find_headings
+from rag.chunks.chunking import Chunk, ChunkSettings, chunk_text, embedding_input
+from rag.chunks.tokens import ModelTokens
 from rag.errors import InvalidInput
-from rag.models import packaged_folder
-from rag.tokens import ModelTokens
+from rag.vectors.models import packaged_folder
 
 WINDOW = 256
 PREFIX = "passage: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from rag.citing import AnswerFilter, Marker, find_markers
+from rag.chat.citing import AnswerFilter, Marker, find_markers
 
 
 def shown(text: str, step: int = 1, known: frozenset[int] = frozenset({1, 2, 3})) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rag.corrections import Edit, find_edits, move_pages, move_span
+from rag.corpus.corrections import Edit, find_edits, move_pages, move_span
 
 
 def apply(old: str, new: str, edits: list[Edit]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.datafolder import explain, server_settings
+from rag.store.datafolder import explain, server_settings
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,6 @@ def test_every_picture_that_the_docs_show_exists() -> None:
 
 
 def test_every_module_is_in_the_map() -> None:
-    for path in sorted((ROOT / "rag").glob("*.py")):
+    for path in sorted((ROOT / "rag").rglob("*.py")):
         if path.stem not in {"__init__", "__main__"}:
             assert f"`{path.stem}`" in README, f"README.md's module map lacks {path.stem}"

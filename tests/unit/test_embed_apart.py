@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rag.embedding import PATIENCE, Result, embed_apart
 from rag.errors import ProviderBusy, ProviderError, ProviderRefused
+from rag.work.embedding import PATIENCE, Result, embed_apart
 
 TEXTS = [f"text {n}" for n in range(64)]
 

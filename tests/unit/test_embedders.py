@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.embedders import LocalEmbedder, load_embedder, load_question_encoder, load_tokens, question_parts
+from rag.chunks.tokens import ModelTokens
 from rag.errors import ModelNotReady, ProviderBusy, ProviderError, ProviderRefused, TextTooLong
-from rag.hosted_embedder import MAX_TEXTS, MAX_TOKENS, OpenAIEmbedder, retry_after
-from rag.models import ModelInfo, describe_model, packaged_folder
 from rag.settings import load_settings
-from rag.tokens import ModelTokens
+from rag.vectors.embedders import LocalEmbedder, load_embedder, load_question_encoder, load_tokens, question_parts
+from rag.vectors.hosted_embedder import MAX_TEXTS, MAX_TOKENS, OpenAIEmbedder, retry_after
+from rag.vectors.models import ModelInfo, describe_model, packaged_folder
 
 INFO = ModelInfo("openai", "some-model", 3, 600, "q: ", "p: ", None)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.embedders import LocalEmbedder, load_embedder, load_question_encoder, load_tokens
-from rag.encoder import Encoder
 from rag.errors import ModelError, ModelNotReady, TextTooLong
-from rag.models import ModelInfo, describe_model
-from rag.openvino_export import ensure_exported, export_folder, read_export
-from rag.random_pairs import UNRELATED, random_similarity
 from rag.settings import Settings, load_settings
+from rag.vectors.embedders import LocalEmbedder, load_embedder, load_question_encoder, load_tokens
+from rag.vectors.encoder import Encoder
+from rag.vectors.models import ModelInfo, describe_model
+from rag.vectors.openvino_export import ensure_exported, export_folder, read_export
+from rag.vectors.random_pairs import UNRELATED, random_similarity
 
 SENTENCES = [
     "A short question?",
@@ -72,7 +72,7 @@ def test_vectors_keep_their_order_and_have_unit_length(encoder: Encoder) -> None
 
 
 def test_same_vectors_as_sentence_transformers(exported: Path, settings: Settings) -> None:
-    from rag.torch_encoder import TorchEncoder
+    from rag.vectors.torch_encoder import TorchEncoder
 
     original = TorchEncoder(describe_model(settings), precision="fp32")
     theirs = original.encode(SENTENCES)
@@ -111,7 +111,7 @@ def test_one_encoder_serves_many_threads(encoder: Encoder) -> None:
 
 def test_question_encoder_agrees_with_the_workers_and_imports_no_torch(exported: Path, settings: Settings) -> None:
     code = (
-        "import sys; from rag.embedders import load_question_encoder; from rag.settings import load_settings;"
+        "import sys; from rag.vectors.embedders import load_question_encoder; from rag.settings import load_settings;"
         "v = load_question_encoder(load_settings(None)).embed_question('A short question?');"
         "heavy = ('torch', 'transformers', 'sentence_transformers', 'openai', 'huggingface_hub');"
         "assert not [name for name in heavy if name in sys.modules];"

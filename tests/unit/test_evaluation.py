@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from rag.errors import InvalidInput
-from rag.evaluation import (
+from rag.records import Hit
+from rag.retrieval.evaluation import (
     LabelledQuestion,
     Passage,
     char_recall,
@@ -17,7 +18,6 @@ from rag.evaluation import (
     measure_documents,
     read_set,
 )
-from rag.records import Hit
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "eval"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.extractive import Quote, Source, choose_quotes, find_support, write_answer
-from rag.sentences import words
+from rag.chat.extractive import Quote, Source, choose_quotes, find_support, write_answer
+from rag.chat.sentences import words
 
 WARRANTY = (
     "Falcon pump warranty\n\nThe warranty period of the Falcon pump is 27 months from delivery.\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.sentences import MAX_UNIT_CHARS, find_units, same_word, words
+from rag.chat.sentences import MAX_UNIT_CHARS, find_units, same_word, words
 
 
 def texts(text: str, language: str = "en") -> list[str]:

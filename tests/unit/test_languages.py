@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.languages import LANGUAGES, detect_language, language_name, text_search_configuration
+from rag.reading.languages import LANGUAGES, detect_language, language_name, text_search_configuration
 
 CRANFIELD = Path(__file__).parents[2].parent / "shared" / "eval" / "cranfield" / "corpus.jsonl"
 

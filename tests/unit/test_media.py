@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import ParseError, PasswordNeeded, UnsupportedType
-from rag.media import BY_EXTENSION, SUPPORTED, detect_format, safe_name, supported_extensions
+from rag.reading.media import BY_EXTENSION, SUPPORTED, detect_format, safe_name, supported_extensions
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rag.errors import ModelError, ModelNotReady
-from rag.models import (
+from rag.settings import Settings, load_settings
+from rag.vectors.models import (
     PACKAGED,
     PACKAGED_SHA256,
     ModelInfo,
@@ -21,7 +22,6 @@ from rag.models import (
     fingerprint,
     packaged_folder,
 )
-from rag.settings import Settings, load_settings
 
 
 def settings(**values: Any) -> Settings:
@@ -132,7 +132,7 @@ def test_hub_name_that_cannot_be_had() -> None:
 
 def test_describing_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from rag.models import describe_model; from rag.settings import load_settings;"
+        "import sys; from rag.vectors.models import describe_model; from rag.settings import load_settings;"
         "describe_model(load_settings(None));"
         "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
     )

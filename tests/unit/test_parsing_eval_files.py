@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import CorpuscopeError, NoText, PasswordNeeded, UnsupportedType
-from rag.parsing import ParsedText, ParseLimits, Parser
+from rag.reading.parsing import ParsedText, ParseLimits, Parser
 
 FILES = Path(__file__).parents[2].parent / "shared" / "eval" / "files"
 MANIFEST = FILES / "MANIFEST.tsv"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rag.errors import NoText, UnsupportedType
-from rag.parsed import ParsedText
-from rag.readers import read_document
+from rag.reading.parsed import ParsedText
+from rag.reading.readers import read_document
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'

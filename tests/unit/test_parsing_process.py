@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from rag.errors import Cancelled, NoText, ParseError, ParseLimit, PasswordNeeded
-from rag.parsing import ParsedText, ParseLimits, Parser, parse_file
+from rag.reading.parsing import ParsedText, ParseLimits, Parser, parse_file
 
 LIMITS = ParseLimits(file_bytes=2**26, unpacked_bytes=2**24, seconds=30, memory_bytes=500 * 2**20)
 ENTITIES = '<!DOCTYPE lolz [<!ENTITY l0 "lol">' + "".join(
@@ -175,7 +175,7 @@ def test_a_child_that_died_between_files_is_replaced(fresh: Parser, tmp_path: Pa
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
-        "import os, pathlib, sys, psutil; from rag.parsing import Parser; p = Parser();"
+        "import os, pathlib, sys, psutil; from rag.reading.parsing import Parser; p = Parser();"
         "p.parse(pathlib.Path(sys.argv[1]), 'a.txt');"
         "c = psutil.Process().children()[0]; print(c.pid, c.cwd(), flush=True); os._exit(0)"
     )

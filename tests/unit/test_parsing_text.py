@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from rag.datafiles import csv_text, json_text, jsonl_text
 from rag.errors import ParseError, ParseLimit
-from rag.tables import PART_CHARS, markdown_table
-from rag.textfiles import clean, decode
+from rag.reading.datafiles import csv_text, json_text, jsonl_text
+from rag.reading.tables import PART_CHARS, markdown_table
+from rag.reading.textfiles import clean, decode
 
 TEXTS = {
     "Die Gemeinde liegt südlich der Stadt; die Schüler müssen größere Straßen überqueren.": [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rag.errors import InvalidInput
-from rag.profiles import RetrievalProfile
+from rag.retrieval.profiles import RetrievalProfile
 
 
 def test_defaults_are_the_documented_ones() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rag.progress import Progress, RateMeter, describe, describe_duration
+from rag.corpus.progress import Progress, RateMeter, describe, describe_duration
 from rag.records import Stage, WorkerStatus
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rag.chat_records import Passage
-from rag.prompts import build_prompt, count_tokens
+from rag.chat.chat_records import Passage
+from rag.chat.prompts import build_prompt, count_tokens
 
 
 def passage(number: int, text: str, **changes: Any) -> Passage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.statements import split_statements
+from rag.store.statements import split_statements
 
 
 @pytest.mark.parametrize(

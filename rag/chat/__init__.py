@@ -1,0 +1,1 @@
+"""Conversations: questions, streamed answers with or without a model, and their citations."""

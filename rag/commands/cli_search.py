@@ -1,0 +1,54 @@
+"""`corpuscope search`: ranked chunks."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import Namespace
+from typing import Any
+
+from rag.commands.cli_output import Output
+from rag.commands.cli_session import open_session
+from rag.corpus.collections import find_collection
+from rag.records import Hit
+from rag.retrieval.profiles import load_profile
+from rag.retrieval.search import search
+from rag.settings import Settings
+
+
+def run(arguments: Namespace, settings: Settings, out: Output) -> int:
+    """Print the hits; finding nothing is no failure."""
+    with open_session(settings, out, model=False) as session:
+        with session.as_user() as conn:
+            collection = find_collection(conn, arguments.collection)
+            profile = load_profile(conn, collection.id, arguments.profile)
+        profile = profile.with_changes(mode=arguments.mode, k=arguments.k, threshold=arguments.threshold)
+        lexical = profile.mode == "lexical" and profile.threshold is None
+        vector = None if lexical else session.load_question_encoder().embed_question(arguments.query)
+        with session.as_user() as conn:
+            hits = search(conn, collection.id, arguments.query, vector, profile)
+    out.result({"hits": [hit_as_json(hit) for hit in hits]}, "\n\n".join(map(_text, hits)) or "Nothing was found.")
+    return 0
+
+
+def hit_as_json(hit: Hit) -> dict[str, Any]:
+    """The documented shape of a hit; ``start`` and ``end`` are characters of the document's text, end exclusive."""
+    return {
+        "rank": hit.rank,
+        "document": hit.document,
+        "title": hit.title,
+        "page": hit.page,
+        "start": hit.start,
+        "end": hit.end,
+        "text": hit.text,
+        "similarity": hit.similarity,
+        "lexical": hit.lexical,
+        "score": hit.score,
+    }
+
+
+def _text(hit: Hit) -> str:
+    scores = {"score": hit.score, "similarity": hit.similarity, "lexical": hit.lexical}
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items() if value is not None)
+    page = f", page {hit.page}" if hit.page is not None else ""
+    excerpt = textwrap.shorten(hit.text, 400, placeholder=" …")
+    return f"{hit.rank}. {hit.document}{page}  ({shown})\n" + textwrap.indent(textwrap.fill(excerpt, 100), "   ")

@@ -1,0 +1,1 @@
+"""Searching a collection under a profile, and measuring what a search finds."""

@@ -1,0 +1,1 @@
+"""The queue and the worker: claim, parse, chunk, embed, answer."""

@@ -1,0 +1,91 @@
+"""What workers do now and then: find lost work, clean up, keep the vector indexes, remove the dead."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Connection
+
+from rag.errors import DatabaseError
+from rag.store.database import Database
+from rag.work import jobs
+from rag.work.heartbeat import DEAD_AFTER_S
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 10.0
+#: Chunks taken out of the lexical index in one transaction.
+SWEPT_AT_ONCE = 500
+
+# One worker at a time does the rounds; the others find the lock taken and go on.
+_LOCK = 4_857_342_119_005
+
+
+def keep_up(database: Database, stop: threading.Event) -> None:
+    """Do the rounds until ``stop``. A step that fails is logged and tried again at the next round."""
+    rounds = 0
+    while not stop.wait(ROUND_S):
+        rounds += 1
+        for step, every in STEPS.items():
+            if rounds % every:
+                continue
+            try:
+                while not stop.is_set() and _alone(database, step):
+                    log.debug("More to do for %s.", step.__name__)
+            except DatabaseError as error:
+                log.warning("Upkeep (%s) failed: %s", step.__name__, error)
+
+
+def _alone(database: Database, step: Callable[[Connection[Any]], bool]) -> bool:
+    with database.as_worker() as conn:
+        row = conn.execute("select pg_try_advisory_xact_lock(%s)", [_LOCK]).fetchone()
+        return bool(row and row[0]) and step(conn)
+
+
+def find_lost_work(conn: Connection[Any]) -> bool:
+    """Queue what lost messages would have asked for."""
+    row = conn.execute("select corpuscope.requeue_missing() + corpuscope.requeue_answers()").fetchone()
+    if row and row[0]:
+        log.warning("Work on %d documents, chunks or answers had been lost; it was queued again.", row[0])
+    return False
+
+
+def bury_the_dead(conn: Connection[Any]) -> bool:
+    """Remove workers without a heartbeat, and counts of messages that are gone."""
+    conn.execute(
+        "delete from corpuscope.workers where heartbeat_at < now() - make_interval(secs => %s)", [DEAD_AFTER_S]
+    )
+    jobs.forget_old_attempts(conn)
+    return False
+
+
+def sweep_words(conn: Connection[Any]) -> bool:
+    """Take some deleted chunks out of the lexical index; True while there are more."""
+    row = conn.execute("select corpuscope.sweep_lexical(%s)", [SWEPT_AT_ONCE]).fetchone()
+    return bool(row and row[0])
+
+
+def declare_ready(conn: Connection[Any]) -> bool:
+    """An index that was filled beside the active one may be swapped in."""
+    conn.execute("update public.indexes set state = 'ready' where state = 'building' and public.index_is_complete(id)")
+    return False
+
+
+def keep_vector_indexes(conn: Connection[Any]) -> bool:
+    """Let the database decide for each model in use whether it wants an HNSW index by now."""
+    for (model,) in conn.execute("select id from public.embedding_models").fetchall():
+        conn.execute("select corpuscope.ensure_vector_index(%s)", [model])
+    return False
+
+
+#: What is done every so many rounds.
+STEPS: dict[Callable[[Connection[Any]], bool], int] = {
+    find_lost_work: 6,
+    bury_the_dead: 6,
+    sweep_words: 1,
+    declare_ready: 1,
+    keep_vector_indexes: 3,
+}
