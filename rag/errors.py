@@ -53,6 +53,33 @@ class InvalidInput(CorpuscopeError):
     """That input can't be used."""
 
 
+class LimitReached(CorpuscopeError):
+    """A limit of this installation is reached."""
+
+
+class SignInNeeded(CorpuscopeError):
+    """You are not signed in, or your session has ended."""
+
+    hint = "Sign in again."
+
+
+class SignInRefused(CorpuscopeError):
+    """The e-mail address or the password is wrong."""
+
+    hint = "Try again, or ask an administrator for a link to choose a new password."
+
+
+class SignInBlocked(SignInRefused):
+    """There were too many attempts to sign in.
+
+    ``retry_after`` is in seconds.
+    """
+
+    def __init__(self, message: str | None = None, *, retry_after: float, hint: str | None = None) -> None:
+        super().__init__(message or "There were too many attempts to sign in.", hint=hint)
+        self.retry_after = retry_after
+
+
 class ModelError(CorpuscopeError):
     """The embedding model can't be used."""
 

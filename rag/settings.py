@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,35 @@ class Settings(BaseSettings):
     corpuscope_port: int = Field(default=8501, ge=1, le=65535, description="Port that the app listens on.")
     corpuscope_workers: int = Field(
         default=1, ge=0, le=32, description="Worker processes that `corpuscope` starts; 0 when they run elsewhere."
+    )
+    auth: Literal["none", "local", "oidc"] = Field(
+        default="none",
+        description="Who may come in: `none` is one person without sign-in, `local` e-mail and password, "
+        "`oidc` an OpenID provider.",
+    )
+    allow_open_network: bool = Field(
+        default=False,
+        description="Let AUTH=none listen on other than this machine's own addresses: everybody who reaches it is you.",
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^$|^https?://[^/]+$",
+        description="Where people reach the app, as in https://corpus.example.org; empty means http://host:port.",
+    )
+    session_days: int = Field(default=30, ge=1, le=365, description="Days after which a session ends in any case.")
+    session_idle_hours: int = Field(
+        default=72, ge=1, le=8760, description="Hours without a visit after which a session ends."
+    )
+    oidc_metadata_url: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="The provider's address that ends in /.well-known/openid-configuration.",
+    )
+    oidc_client_id: str = Field(default="", description="What the provider calls this installation.")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="The secret that goes with it.")
+    oidc_label: str = Field(default="your organisation", description="What the sign-in button calls the provider.")
+    oidc_sign_up: Literal["invited", "anyone"] = Field(
+        default="invited", description="Who gets an account at the first sign-in: who was invited, or anyone it knows."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="How much the log says."
@@ -105,7 +135,34 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     except ValidationError as error:
         raise SettingsError(_explain(error), hint="README.md lists every setting.") from error
     _refuse_unknown(env_file)
+    _refuse_unsafe(settings)
     return settings
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    """Settings that are well-formed one by one and together leave the door open, or no door at all."""
+    if settings.auth == "none" and not settings.allow_open_network and not is_loopback(settings.corpuscope_host):
+        raise SettingsError(
+            f"With AUTH=none, everybody who reaches {settings.corpuscope_host} would be you.",
+            hint="Set AUTH=local or AUTH=oidc; or ALLOW_OPEN_NETWORK=true where only you can reach this machine.",
+        )
+    if settings.auth == "oidc":
+        names = ("oidc_metadata_url", "oidc_client_id", "oidc_client_secret")
+        missing = [name.upper() for name in names if not _plain(getattr(settings, name))]
+        if missing:
+            raise SettingsError(f"AUTH=oidc needs {', '.join(missing)} too.", hint="README.md lists every setting.")
+
+
+def _plain(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _explain(error: ValidationError) -> str:
@@ -115,7 +172,7 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name} is not a setting of Corpuscope.")
         else:
-            shown = "" if "KEY" in name else f" {problem['input']!r}"
+            shown = "" if "KEY" in name or "SECRET" in name else f" {problem['input']!r}"
             lines.append(f"{name}{shown} can't be used: {problem['msg'].lower()}.")
     return " ".join(lines)
 

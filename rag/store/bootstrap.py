@@ -65,8 +65,18 @@ def is_stand_in(conn: Connection[Any]) -> bool:
 
 
 def ensure_local_user(conn: Connection[Any]) -> None:
-    """Give the person who works without sign-in a row in ``auth.users``."""
+    """Give the person who works without sign-in a row in ``auth.users`` and an account, which is an administrator's.
+
+    Where people sign in, the first of them takes this account over, and with it what was made before.
+    """
     ensure_user(conn, LOCAL_USER, LOCAL_EMAIL)
+    if conn.execute("select 1 from corpuscope.people where user_id = %s", (LOCAL_USER,)).fetchone():
+        return
+    conn.execute(
+        "select corpuscope.add_person(%s, as_administrator => true, id => %s)"
+        " where not exists (select from corpuscope.people where user_id = %s)",
+        (LOCAL_EMAIL, LOCAL_USER, LOCAL_USER),
+    )
 
 
 def ensure_user(conn: Connection[Any], user: UUID, email: str) -> None:

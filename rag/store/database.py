@@ -34,6 +34,8 @@ from rag.store.postgres import DATABASE, EmbeddedPostgres
 from rag.store.refusals import translated
 
 WORKER_ROLE = "corpuscope_worker"
+#: Reads and writes accounts and sessions; sees nothing of anybody's documents.
+ACCOUNTS_ROLE = "corpuscope_accounts"
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +104,13 @@ class Database:
     def as_worker(self, *, limit_s: float = 0) -> Iterator[Connection[Any]]:
         """One transaction with the worker's rights; ``limit_s`` 0 means no limit on a statement."""
         with self._transaction(self._pool("corpuscope worker", self.owner_dsn), {"role": WORKER_ROLE}, limit_s) as conn:
+            yield conn
+
+    @contextmanager
+    def as_accounts(self) -> Iterator[Connection[Any]]:
+        """One transaction with the rights to accounts and sessions, and to nothing else: for signing in."""
+        settings = {"role": ACCOUNTS_ROLE}
+        with self._transaction(self._pool("corpuscope accounts", self.owner_dsn), settings, _USER_LIMIT_S) as conn:
             yield conn
 
     @contextmanager

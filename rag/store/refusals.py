@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 import psycopg
 
-from rag.errors import CorpuscopeError, DatabaseError, DatabaseUnavailable, InvalidInput, NotAllowed
+from rag.errors import CorpuscopeError, DatabaseError, DatabaseUnavailable, InvalidInput, LimitReached, NotAllowed
+
+#: What the triggers that keep limits raise.
+_LIMIT = "CSLIM"
 
 
 @contextmanager
@@ -25,11 +28,15 @@ def translate(error: psycopg.Error) -> CorpuscopeError:
     ``raise exception`` in a function of the schema is written for people: its message becomes an InvalidInput.
     """
     said = error.diag.message_primary or str(error).strip().splitlines()[-1:]
+    if error.sqlstate == _LIMIT:
+        return LimitReached(error.diag.message_primary, hint=error.diag.message_hint)
     match error:
         case psycopg.errors.InsufficientPrivilege():
-            return NotAllowed()
+            # Said by a function of the schema, it is written for people; said by Postgres, it names tables.
+            ours = error.diag.source_function == "exec_stmt_raise"
+            return NotAllowed(error.diag.message_primary if ours else None, hint=error.diag.message_hint)
         case psycopg.errors.RaiseException():
-            return InvalidInput(error.diag.message_primary)
+            return InvalidInput(error.diag.message_primary, hint=error.diag.message_hint)
         case psycopg.errors.QueryCanceled():
             return DatabaseError("That took too long and was stopped.", hint="Ask for less at once, or try again.")
         case psycopg.errors.DiskFull():
