@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,14 +73,16 @@ def make_parser() -> ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    _add_ingest(add("ingest", _ingest, "Store files and folders in a collection."))
-    _add_search(add("search", _search, "Search a collection."))
-    _add_ask(add("ask", _ask, "Ask a question and read the answer as it is written; citations come last."))
-    _add_eval(add("eval", _eval, "Score retrieval on a labelled set, in a collection of its own."))
-    add("status", _status, "Say what runs and how far every collection is.")
-    add("worker", _worker, "Run a worker until Ctrl-C.")
-    add("migrate", _migrate, "Bring the database schema up to date.")
-    _add_bench(add("bench", _bench, "Measure against the raw parts."))
+    _add_ingest(add("ingest", _command("cli_ingest"), "Store files and folders in a collection."))
+    _add_search(add("search", _command("cli_search"), "Search a collection."))
+    _add_ask(
+        add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written; citations come last.")
+    )
+    _add_eval(add("eval", _command("cli_eval"), "Score retrieval on a labelled set, in a collection of its own."))
+    add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
+    add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
+    add("migrate", _command("cli_status", "run_migrate"), "Bring the database schema up to date.")
+    _add_bench(add("bench", _command("cli_bench"), "Measure against the raw parts."))
     return parser
 
 
@@ -149,61 +152,20 @@ def _cosine(text: str) -> float:
     return value
 
 
-# Each command imports what it needs: a worker starts without the launcher, a search without the worker.
+def _command(module: str, function: str = "run") -> Command:
+    """A command whose module is imported when it runs: a worker starts without the launcher, a search without either."""
+
+    def run(arguments: Namespace, settings: Settings, out: Output) -> int:
+        command: Command = getattr(import_module(f"rag.commands.{module}"), function)
+        return command(arguments, settings, out)
+
+    return run
 
 
 def _launch(arguments: Namespace, settings: Settings, out: Output) -> int:
     from rag.commands.launcher import launch
 
     return launch(settings, as_json=out.json)
-
-
-def _ingest(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_ingest
-
-    return cli_ingest.run(arguments, settings, out)
-
-
-def _search(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_search
-
-    return cli_search.run(arguments, settings, out)
-
-
-def _ask(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_ask
-
-    return cli_ask.run(arguments, settings, out)
-
-
-def _eval(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_eval
-
-    return cli_eval.run(arguments, settings, out)
-
-
-def _status(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_status
-
-    return cli_status.run_status(arguments, settings, out)
-
-
-def _worker(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_worker
-
-    return cli_worker.run(arguments, settings, out)
-
-
-def _migrate(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_status
-
-    return cli_status.run_migrate(arguments, settings, out)
-
-
-def _bench(arguments: Namespace, settings: Settings, out: Output) -> int:
-    from rag.commands import cli_bench
-
-    return cli_bench.run(arguments, settings, out)
 
 
 if __name__ == "__main__":
