@@ -76,7 +76,7 @@ def make_parser() -> ArgumentParser:
     _add_ingest(add("ingest", _command("cli_ingest"), "Store files and folders in a collection."))
     _add_search(add("search", _command("cli_search"), "Search a collection."))
     _add_ask(
-        add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written; citations come last.")
+        add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written, then its citations.")
     )
     _add_eval(add("eval", _command("cli_eval"), "Score retrieval on a labelled set, in a collection of its own."))
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
@@ -153,7 +153,7 @@ def _cosine(text: str) -> float:
 
 
 def _command(module: str, function: str = "run") -> Command:
-    """A command whose module is imported when it runs: a worker starts without the launcher, a search without either."""
+    """A command whose module is imported when it runs: a worker starts without the launcher, and so on."""
 
     def run(arguments: Namespace, settings: Settings, out: Output) -> int:
         command: Command = getattr(import_module(f"rag.commands.{module}"), function)
