@@ -134,6 +134,20 @@ $$;
 create trigger keep_question_limits after insert on public.messages
     referencing new table as new_rows for each statement execute function corpuscope.keep_question_limits();
 
+-- Trying again costs as much as asking. A worker that takes an answer over is nobody's question.
+create function corpuscope.count_retry() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    if auth.uid() is not null then
+        perform corpuscope.count_question('person', auth.uid()), corpuscope.count_question('collection', c.collection_id)
+        from public.chats c where c.id = new.chat_id;
+    end if;
+    return null;
+end
+$$;
+create trigger count_retry after update of attempt on public.messages
+    for each row when (new.attempt > old.attempt) execute function corpuscope.count_retry();
+
 -- What the caller, and a collection that they see, have used and may use; `allowed` is null without a limit.
 create function public.my_limits(collection uuid default null) returns table (scope text, what text, used bigint, allowed bigint)
 language sql stable security definer set search_path = '' as $$
