@@ -43,6 +43,7 @@ create table corpuscope.sessions (
     token_hash bytea not null unique check (length(token_hash) = 32),
     former_hash bytea unique,
     rotated_at timestamptz not null default now(),
+    seen_at timestamptz,
     device text not null default '' check (length(device) <= 300),
     address text not null default '' check (length(address) <= 64),
     created_at timestamptz not null default now(),
@@ -52,7 +53,8 @@ create table corpuscope.sessions (
     end_reason text
 );
 comment on column corpuscope.sessions.former_hash is
-    'The token before the last rotation: good for a moment, for requests under way; seen later, it was stolen.';
+    'The token before the last rotation: good until the new one was seen and a moment longer; seen later, it was stolen.';
+comment on column corpuscope.sessions.seen_at is 'When the present token first came back; an answer that carries one can get lost.';
 create index sessions_open on corpuscope.sessions (user_id) where ended_at is null;
 
 -- One-time links: into the installation, into a collection, or both. The token is known by its hash only.

@@ -228,3 +228,26 @@ end
 $$;
 revoke all on function corpuscope.accept_invitation(bytea, uuid) from public;
 grant execute on function corpuscope.accept_invitation(bytea, uuid) to corpuscope_accounts;
+
+-- What an invitation says to whoever has its link.
+create function corpuscope.describe_invitation(token_hash bytea)
+returns table (
+    email text, collection_id uuid, collection_name text, role text, as_administrator boolean, inviter text, expires_at timestamptz,
+    is_open boolean
+)
+language sql stable security definer set search_path = '' as $$
+    select i.email, i.collection_id, c.name, i.role, i.as_administrator, coalesce(nullif(p.name, ''), p.email), i.expires_at,
+           i.used_at is null and i.revoked_at is null and i.expires_at > now()
+    from corpuscope.invitations i
+    left join public.collections c on c.id = i.collection_id
+    left join corpuscope.people p on p.user_id = i.invited_by
+    where i.token_hash = describe_invitation.token_hash
+$$;
+
+-- Whether there is anything for a guest to see.
+create function corpuscope.has_public_collections() returns boolean
+language sql stable security definer set search_path = '' as $$
+    select exists (select from public.collections c where c.is_public)
+$$;
+revoke all on function corpuscope.describe_invitation(bytea), corpuscope.has_public_collections() from public;
+grant execute on function corpuscope.describe_invitation(bytea), corpuscope.has_public_collections() to corpuscope_accounts;

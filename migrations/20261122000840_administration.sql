@@ -43,7 +43,14 @@ $$;
 create function corpuscope.keep_an_administrator() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-    if not exists (select from corpuscope.people p where p.is_administrator and p.disabled_at is null) then
+    -- Once people sign in, it has to be somebody who can: the local user alone, who is made again at every start, can't.
+    if not exists (
+        select from corpuscope.people p
+        where p.is_administrator and p.disabled_at is null and (
+            p.password_hash is not null or p.subject is not null
+            or not exists (select from corpuscope.people o where o.password_hash is not null or o.subject is not null)
+        )
+    ) then
         raise exception 'Somebody has to be administrator.' using hint = 'Make somebody else administrator first.';
     end if;
     return null;
