@@ -128,7 +128,14 @@ $$;
 create trigger follow_email after update of email on corpuscope.people
     for each row when (old.email is distinct from new.email) execute function corpuscope.follow_email();
 
--- What the caller is. Policies call these wrapped in a sub-select: once a query.
+-- Who is asking; null for somebody whose account was closed, whatever claims still name them. Policies call this and the
+-- next ones wrapped in a sub-select: once a query.
+create function corpuscope.caller() returns uuid
+language sql stable security definer set search_path = '' as $$
+    select auth.uid()
+    where not exists (select from corpuscope.people p where p.user_id = auth.uid() and p.disabled_at is not null)
+$$;
+
 create function corpuscope.is_administrator() returns boolean
 language sql stable security definer set search_path = '' as $$
     select exists (
@@ -141,8 +148,8 @@ language sql stable security definer set search_path = '' as $$
     select coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false)
         or exists (select from corpuscope.people p where p.user_id = auth.uid() and p.is_guest)
 $$;
-revoke all on function corpuscope.is_administrator(), corpuscope.is_guest() from public;
-grant execute on function corpuscope.is_administrator(), corpuscope.is_guest() to authenticated, service_role;
+revoke all on function corpuscope.caller(), corpuscope.is_administrator(), corpuscope.is_guest() from public;
+grant execute on function corpuscope.caller(), corpuscope.is_administrator(), corpuscope.is_guest() to authenticated, service_role;
 
 -- Somebody who was shut out has no session any more, whoever did it and however.
 create function corpuscope.end_sessions_of_disabled() returns trigger

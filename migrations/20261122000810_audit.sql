@@ -18,7 +18,7 @@ create index audit_log_actor on public.audit_log (actor, id desc);
 alter table public.audit_log enable row level security;
 create policy "people see what they did, owners their collections, administrators all" on public.audit_log for select to authenticated
     using (
-        actor = (select auth.uid())
+        actor = (select corpuscope.caller())
         or collection_id = any ((select corpuscope.owned_collections())::uuid[])
         or (select corpuscope.is_administrator())
     );
@@ -48,6 +48,12 @@ revoke all on function corpuscope.email_of(uuid) from public;
 create function corpuscope.note_member() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+    if tg_op <> 'DELETE' and exists (
+        select from corpuscope.invitations i
+        where i.collection_id = new.collection_id and i.used_by = new.user_id and i.used_at = now()
+    ) then
+        return null;  -- an invitation that was just accepted: that has an entry of its own, which says who
+    end if;
     if tg_op = 'INSERT' then
         if auth.uid() is distinct from new.user_id then  -- making a collection makes its owner; that isn't sharing
             perform corpuscope.note('shared', new.collection_id, corpuscope.email_of(new.user_id), jsonb_build_object('role', new.role));
@@ -174,7 +180,7 @@ create trigger note_invitation after insert or update on corpuscope.invitations
 create function public.note_export(collection uuid, what text, rows int default null) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    if collection <> all (corpuscope.viewable_collections()) then
+    if collection is null or collection <> all (corpuscope.viewable_collections()) then
         raise exception 'That collection does not exist, or it isn''t shared with you.' using errcode = 'insufficient_privilege';
     end if;
     perform corpuscope.note('exported', collection, left(what, 200), jsonb_strip_nulls(jsonb_build_object('rows', rows)));

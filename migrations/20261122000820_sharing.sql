@@ -8,7 +8,7 @@ grant update (is_public) on public.collections to authenticated;
 -- Where the caller is a member, whatever the role. Public collections tell nobody who their members are.
 create function corpuscope.member_collections() returns uuid[]
 language sql stable security definer set search_path = '' as $$
-    select coalesce(array_agg(collection_id), '{}') from public.collection_members where user_id = auth.uid()
+    select coalesce(array_agg(collection_id), '{}') from public.collection_members where user_id = (select corpuscope.caller())
 $$;
 revoke all on function corpuscope.member_collections() from public;
 grant execute on function corpuscope.member_collections() to authenticated, service_role;
@@ -45,16 +45,30 @@ drop policy "members see who else is in" on public.collection_members;
 create policy "members see who else is in" on public.collection_members for select to authenticated
     using (collection_id = any ((select corpuscope.member_collections())::uuid[]));
 
+drop policy "owners remove members, and anyone leaves" on public.collection_members;
+create policy "owners remove members, and anyone leaves" on public.collection_members for delete to authenticated
+    using (collection_id = any ((select corpuscope.owned_collections())::uuid[]) or user_id = (select corpuscope.caller()));
+
+-- A chat is changed by whoever sees it; the policies so far asked only whose it is.
+drop policy "people rename their chats" on public.chats;
+create policy "people rename their chats" on public.chats for update to authenticated
+    using (id = any ((select corpuscope.visible_chats())::uuid[])) with check (created_by = (select corpuscope.caller()));
+drop policy "people delete their chats" on public.chats;
+create policy "people delete their chats" on public.chats for delete to authenticated
+    using (id = any ((select corpuscope.visible_chats())::uuid[]));
+
 drop policy "members see what failed" on public.failed_jobs;
 create policy "members see what failed" on public.failed_jobs for select to authenticated
     using (collection_id = any ((select corpuscope.member_collections())::uuid[]));
 
--- Guests read and ask, nothing else: whatever way they try.
+-- Guests read and ask, nothing else: whatever way they try. Somebody whose account was closed does nothing.
 create function corpuscope.refuse_guests() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
     if corpuscope.is_guest() then
         raise exception 'Guests can read and ask, but not make collections.' using errcode = 'insufficient_privilege';
+    elsif auth.uid() is not null and corpuscope.caller() is null then
+        raise exception 'This account was closed.' using errcode = 'insufficient_privilege', hint = 'Ask an administrator.';
     end if;
     return new;
 end
@@ -84,6 +98,24 @@ $$;
 create trigger note_publication after update of is_public on public.collections
     for each row when (old.is_public <> new.is_public) execute function corpuscope.note_publication();
 
+-- Two owners who leave at the same moment would each count on the other: they take turns.
+create or replace function corpuscope.keep_an_owner() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    perform from public.collections c where c.id in (select g.collection_id from gone g) order by c.id for no key update;
+    if exists (
+        select from (select distinct collection_id from gone) g
+        join public.collections c on c.id = g.collection_id
+        where not exists (
+            select from public.collection_members m where m.collection_id = g.collection_id and m.role = 'owner'
+        )
+    ) then
+        raise exception 'A collection needs at least one owner.' using errcode = 'check_violation';
+    end if;
+    return null;
+end
+$$;
+
 -- Who has access to a collection, for its members.
 create function public.collection_people(collection uuid)
 returns table (user_id uuid, email text, name text, role text, since timestamptz)
@@ -92,7 +124,7 @@ language sql stable security definer set search_path = '' as $$
     from public.collection_members m
     join auth.users u on u.id = m.user_id
     left join corpuscope.people p on p.user_id = m.user_id
-    where m.collection_id = collection and collection = any (corpuscope.member_collections())
+    where m.collection_id = collection and collection = any ((select corpuscope.member_collections())::uuid[])
     order by array_position(array ['owner', 'editor', 'viewer'], m.role), 2
 $$;
 
@@ -106,11 +138,11 @@ declare
     person uuid;
     before text;
 begin
-    if collection <> all (corpuscope.owned_collections()) then
+    if collection is null or collection <> all (corpuscope.owned_collections()) then
         raise exception 'Only owners share a collection.' using errcode = 'insufficient_privilege';
-    elsif role not in ('viewer', 'editor', 'owner') then
+    elsif role is null or role not in ('viewer', 'editor', 'owner') then
         raise exception 'A role is viewer, editor or owner.';
-    elsif address !~ '^[^@\s]+@[^@\s]+$' or length(address) > 320 then
+    elsif address is null or address !~ '^[^@\s]+@[^@\s]+$' or length(address) > 320 then
         raise exception 'That is not an e-mail address.';
     end if;
     select p.user_id into person from corpuscope.people p where lower(p.email) = address and p.disabled_at is null;
@@ -138,9 +170,9 @@ language plpgsql security definer set search_path = '' as $$
 declare
     made uuid;
 begin
-    if collection <> all (corpuscope.owned_collections()) then
+    if collection is null or collection <> all (corpuscope.owned_collections()) then
         raise exception 'Only owners share a collection.' using errcode = 'insufficient_privilege';
-    elsif role not in ('viewer', 'editor') then
+    elsif role is null or role not in ('viewer', 'editor') then
         raise exception 'A link makes viewers or editors.';
     end if;
     insert into corpuscope.invitations (token_hash, collection_id, role, invited_by) values (token_hash, collection, role, auth.uid())
@@ -160,7 +192,7 @@ language sql stable security definer set search_path = '' as $$
     from corpuscope.invitations i left join public.collections c on c.id = i.collection_id
     where i.used_at is null and i.revoked_at is null and i.expires_at > now()
       and (open_invitations.collection is null or i.collection_id = open_invitations.collection)
-      and (i.collection_id = any (corpuscope.owned_collections()) or corpuscope.is_administrator())
+      and (i.collection_id = any ((select corpuscope.owned_collections())::uuid[]) or (select corpuscope.is_administrator()))
     order by i.created_at desc
 $$;
 
@@ -178,7 +210,7 @@ $$;
 create function public.transfer_collection(collection uuid, new_owner uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    if collection <> all (corpuscope.owned_collections()) then
+    if collection is null or collection <> all (corpuscope.owned_collections()) then
         raise exception 'Only owners pass a collection on.' using errcode = 'insufficient_privilege';
     elsif new_owner = auth.uid() then
         raise exception 'You own it already.';

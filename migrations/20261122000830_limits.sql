@@ -43,6 +43,18 @@ end
 $$;
 revoke all on function corpuscope.refuse_over_limit(text, text) from public;
 
+-- Bytes as pages say them: by thousands, which is how the app shows sizes.
+create function corpuscope.say_bytes(n bigint) returns text
+language sql immutable set search_path = '' as $$
+    select case
+        when n < 1000 then n || case n when 1 then ' byte' else ' bytes' end
+        when n < 1e6 then round(n / 1e3, 1)::real || ' KB'
+        when n < 1e9 then round(n / 1e6, 1)::real || ' MB'
+        else round(n / 1e9, 1)::real || ' GB'
+    end
+$$;
+revoke all on function corpuscope.say_bytes(bigint) from public;
+
 -- One person's or collection's files against its limits. The lock makes two uploads at once count each other.
 create function corpuscope.check_stored(scope text, subject uuid) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -56,8 +68,8 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtext('corpuscope limit ' || scope), hashtext(subject::text));
-    select count(*) as files, coalesce(sum(d.size), 0) as bytes into held from public.documents d
-    where case scope when 'person' then d.created_by = subject else d.collection_id = subject end;
+    select count(*) as files, coalesce(sum(d.size), 0)::bigint as bytes into held from public.documents d
+    where (scope = 'person' and d.created_by = subject) or (scope = 'collection' and d.collection_id = subject);
     if held.files > most.files then
         perform corpuscope.refuse_over_limit(
             format('%s can hold %s files, and this would be number %s.', whose, most.files, held.files),
@@ -65,7 +77,8 @@ begin
         );
     elsif held.bytes > most.bytes then
         perform corpuscope.refuse_over_limit(
-            format('%s can hold %s; with this it would be %s.', whose, pg_size_pretty(most.bytes), pg_size_pretty(held.bytes)),
+            format('%s can hold %s, and this would be %s too much.',
+                whose, corpuscope.say_bytes(most.bytes), corpuscope.say_bytes(held.bytes - most.bytes)),
             'Delete documents that are not needed, or ask an administrator for more.'
         );
     end if;
@@ -84,10 +97,12 @@ $$;
 create trigger keep_storage_limits after insert on public.documents
     referencing new table as new_rows for each statement execute function corpuscope.keep_storage_limits();
 
--- A file is as large as its document says, or the limit on bytes would be a matter of trust.
+-- A file is as large as its document says, or the limit on bytes would be a matter of trust. Pieces that two connections
+-- write for one document at once wait for each other, or neither would count the other's.
 create function corpuscope.keep_declared_size() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+    perform from public.documents d where d.id in (select n.document_id from new_rows n) order by d.id for no key update;
     if exists (
         select from (select distinct document_id from new_rows) n
         join public.documents d on d.id = n.document_id
@@ -152,11 +167,11 @@ create trigger count_retry after update of attempt on public.messages
 create function public.my_limits(collection uuid default null) returns table (scope text, what text, used bigint, allowed bigint)
 language sql stable security definer set search_path = '' as $$
     select s.scope, v.what, v.used, v.allowed
-    from (values ('person', auth.uid()), ('collection', my_limits.collection)) as s (scope, subject)
+    from (values ('person', corpuscope.caller()), ('collection', my_limits.collection)) as s (scope, subject)
     cross join lateral corpuscope.limits_of(s.scope, s.subject) as l
     cross join lateral (
         select count(*) as files, coalesce(sum(d.size), 0)::bigint as bytes from public.documents d
-        where case s.scope when 'person' then d.created_by = s.subject else d.collection_id = s.subject end
+        where (s.scope = 'person' and d.created_by = s.subject) or (s.scope = 'collection' and d.collection_id = s.subject)
     ) as held
     cross join lateral (values
         ('files', held.files, l.files::bigint),
@@ -166,7 +181,7 @@ language sql stable security definer set search_path = '' as $$
             where q.day = (now() at time zone 'UTC')::date and q.scope = s.scope and q.subject = s.subject
         ), 0)::bigint, l.questions_per_day::bigint)
     ) as v (what, used, allowed)
-    where s.subject is not null and (s.scope = 'person' or s.subject = any (corpuscope.viewable_collections()))
+    where s.subject is not null and (s.scope = 'person' or s.subject = any ((select corpuscope.viewable_collections())::uuid[]))
 $$;
 revoke all on function public.my_limits(uuid) from public;
 grant execute on function public.my_limits(uuid) to authenticated, service_role;

@@ -43,6 +43,8 @@ $$;
 create function corpuscope.keep_an_administrator() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+    -- Two who resign at the same moment would each count on the other: they take turns.
+    perform pg_advisory_xact_lock(hashtext('corpuscope administrators'));
     -- Once people sign in, it has to be somebody who can: the local user alone, who is made again at every start, can't.
     if not exists (
         select from corpuscope.people p
@@ -220,6 +222,9 @@ begin
     if whose is distinct from auth.uid() then
         perform corpuscope.require_administrator();
     end if;
+    if whose is null then
+        return 0;
+    end if;
     update corpuscope.sessions s set ended_at = now(), end_reason = 'signed out everywhere'
     where s.user_id = whose and s.ended_at is null and s.id is distinct from keep;
     get diagnostics n = row_count;
@@ -299,3 +304,12 @@ grant execute on function public.list_people(), public.set_administrator(uuid, b
     public.describe_person_removal(uuid), public.delete_person(uuid), public.invite_person(text, boolean, bytea),
     public.make_password_reset(uuid, bytea), public.list_sessions(uuid), public.end_session(uuid), public.end_sessions(uuid, uuid),
     public.list_limits(), public.set_limits(text, uuid, int, bigint, int), public.list_all_collections() to authenticated, service_role;
+
+-- Functions are open to everybody unless that is taken back, those of triggers too; and whoever may make a temporary table
+-- may hang a trigger on it that runs with the rights of its owner, on rows of their choice. So neither is left open.
+revoke all on all functions in schema corpuscope from public;
+do $$
+begin
+    execute format('revoke temporary on database %I from public', current_database());
+end
+$$;
