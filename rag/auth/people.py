@@ -155,8 +155,7 @@ def take_over_local(
 def link_to_provider(conn: Connection[Any], user_id: UUID, issuer: str, subject: str) -> None:
     """Make an account that of a person at an OpenID provider. Its password, which anybody may have set, goes."""
     conn.execute(
-        "update corpuscope.people set issuer = %s, subject = %s, password_hash = null, password_changed_at = now()"
-        " where user_id = %s",
+        "update corpuscope.people set issuer = %s, subject = %s, password_hash = null where user_id = %s",
         [issuer, subject, user_id],
     )
 
