@@ -15,6 +15,7 @@ from pages.parts.downloads import file_name, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.notices import notify
 from pages.parts.picker import collection_menu, page_header
+from pages.parts.process import settle
 from pages.parts.progress_bar import progress_bar, rate_of
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.uploads import FORMATS, upload_form
@@ -155,6 +156,7 @@ def _filter(documents: list[DocumentRow]) -> list[DocumentRow]:
 
 require_user()
 require_database()
+settle()
 chosen = page_header("Documents", collection_menu)
 if chosen is None:
     show_first_steps()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, tzinfo
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ OnOpen = Callable[[Sequence[DocumentRow]], None]
 
 #: Rows that are drawn; more would make each tick heavy, and nobody scrolls through thousands.
 MOST_ROWS = 300
+_DRAWN = "documents_drawn"
 
 STATUS_WORDS: dict[Stage, str] = {
     "stored": "Waiting",
@@ -62,7 +63,7 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
     shown = documents[:MOST_ROWS]
     key = f"documents-{zlib.crc32(b''.join(document.id.bytes for document in shown))}"
     state = st.dataframe(
-        _table(shown),
+        _table_again(shown),
         key=key,
         on_select="rerun",
         selection_mode="multi-row",
@@ -80,9 +81,18 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
     return [shown[row] for row in rows if row < len(shown)]
 
 
-def _table(documents: Sequence[DocumentRow]) -> pa.Table:
+def _table_again(shown: Sequence[DocumentRow]) -> pa.Table:
+    """The table; the session's own of the last look while the rows are the same ones."""
+    drawn = (browser_zone() or UTC, shown)
+    known: tuple[tuple[tzinfo, Sequence[DocumentRow]], pa.Table] | None = st.session_state.get(_DRAWN)
+    if known is None or known[0] != drawn:
+        known = drawn, _table(shown, drawn[0])
+        st.session_state[_DRAWN] = known
+    return known[1]
+
+
+def _table(documents: Sequence[DocumentRow], zone: tzinfo) -> pa.Table:
     """Arrow at once: by way of pandas it takes five times as long, and this is drawn each second for each viewer."""
-    zone = browser_zone() or UTC
     text = pa.string()
     columns: dict[str, pa.Array] = {
         "open": pa.array(["Open"] * len(documents), text),

@@ -93,8 +93,8 @@ def _take_place_of(conn: psycopg.Connection[Any], namesake: UUID) -> UUID:
 
 def list_documents(conn: psycopg.Connection[Any], collection_id: UUID) -> list[DocumentRow]:
     """All documents of a collection, newest first; cheap enough to ask every second."""
-    # By position: a row by keywords takes twice as long, and this is what a live view spends its time on.
-    with conn.cursor(row_factory=args_row(DocumentRow)) as cursor:
+    # By position and in binary: it takes a third of the time, and this is what a live view spends its time on.
+    with conn.cursor(row_factory=args_row(DocumentRow), binary=True) as cursor:
         return cursor.execute(
             _SELECT + "where d.collection_id = %s order by d.created_at desc, d.name", [collection_id]
         ).fetchall()

@@ -260,6 +260,28 @@ def test_progress_counts_stages_and_waiting_and_changes_its_stamp(
         assert read_progress(conn, corpus).unfinished == 0
 
 
+def test_whatever_a_list_shows_changes_the_stamp(database: Database, alice: UUID, corpus: UUID, store: Store) -> None:
+    first, second = store("a.txt", b"one").document_id, store("b.txt", b"two").document_id
+    assert first is not None
+    assert second is not None
+
+    def look() -> str:
+        with database.as_user(alice) as conn:
+            return read_progress(conn, corpus).stamp
+
+    stamps = [look()]
+    with database.as_user(alice) as conn:
+        documents.rename_document(conn, first, "c.txt")
+    stamps.append(look())
+    with database.as_user(alice) as conn:
+        documents.pause_documents(conn, [second])
+    stamps.append(look())
+    with database.as_user(alice) as conn:
+        documents.delete_documents(conn, [second])
+    stamps.append(look())
+    assert len(set(stamps)) == 4
+
+
 def test_an_empty_collection_has_nothing_active(database: Database, alice: UUID, corpus: UUID) -> None:
     with database.as_user(alice) as conn:
         progress = read_progress(conn, corpus)
