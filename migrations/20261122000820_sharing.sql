@@ -98,6 +98,21 @@ $$;
 create trigger note_publication after update of is_public on public.collections
     for each row when (old.is_public <> new.is_public) execute function corpuscope.note_publication();
 
+-- With the right to invite goes what was invited: else it would be a way back in. New invitations are an owner's to make.
+create function corpuscope.withdraw_owners_invitations() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    update corpuscope.invitations i set revoked_at = now()
+    where i.collection_id = old.collection_id and i.invited_by = old.user_id and i.used_at is null and i.revoked_at is null
+      and exists (select from public.collections c where c.id = old.collection_id);
+    return null;
+end
+$$;
+create trigger withdraw_invitations_on_update after update of role on public.collection_members
+    for each row when (old.role = 'owner' and new.role <> 'owner') execute function corpuscope.withdraw_owners_invitations();
+create trigger withdraw_invitations_on_delete after delete on public.collection_members
+    for each row when (old.role = 'owner') execute function corpuscope.withdraw_owners_invitations();
+
 -- Two owners who leave at the same moment would each count on the other: they take turns.
 create or replace function corpuscope.keep_an_owner() returns trigger
 language plpgsql security definer set search_path = '' as $$

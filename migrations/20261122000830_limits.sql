@@ -72,7 +72,8 @@ begin
     where (scope = 'person' and d.created_by = subject) or (scope = 'collection' and d.collection_id = subject);
     if held.files > most.files then
         perform corpuscope.refuse_over_limit(
-            format('%s can hold %s files, and this would be number %s.', whose, most.files, held.files),
+            format('%s can hold %s %s, and this would be number %s.',
+                whose, most.files, case most.files when 1 then 'file' else 'files' end, held.files),
             'Delete documents that are not needed, or ask an administrator for more.'
         );
     elsif held.bytes > most.bytes then
@@ -119,7 +120,8 @@ create trigger keep_declared_size after insert on public.document_files
 create function corpuscope.count_question(scope text, subject uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
-    most int := (select l.questions_per_day from corpuscope.limits_of(scope, subject) l);
+    most constant int := (select l.questions_per_day from corpuscope.limits_of(scope, subject) l);
+    number constant text := most || case most when 1 then ' question' else ' questions' end;
     asked int;
 begin
     insert into corpuscope.question_counts as q (day, scope, subject, questions)
@@ -128,8 +130,8 @@ begin
     returning q.questions into asked;
     if asked > most then
         perform corpuscope.refuse_over_limit(
-            case scope when 'person' then format('You have asked %s questions today, which is the limit.', most)
-            else format('This collection has answered %s questions today, which is its limit.', most) end,
+            case scope when 'person' then format('You have asked %s today, which is the limit.', number)
+            else format('This collection has answered %s today, which is its limit.', number) end,
             'Ask again tomorrow (days end at midnight UTC), or ask an administrator for more.'
         );
     end if;

@@ -19,7 +19,7 @@ LOCAL_USER = UUID("00000000-0000-0000-0000-000000000001")
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A corpus as one of its members sees it."""
+    """A corpus as one person sees it: ``role`` is a member's own, and ``viewer`` for everybody else where it is public."""
 
     id: UUID
     name: str
@@ -28,6 +28,8 @@ class Collection:
     active_index_id: int | None
     document_count: int
     created_at: datetime
+    is_public: bool = False
+    is_member: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,20 @@ from psycopg.types.json import Jsonb
 from rag.errors import InvalidInput, ModelNotReady, NotAllowed, NotFound
 from rag.records import Collection
 
+#: Members see a collection, and everybody sees a public one; editors and owners are members only.
 _SELECT = """
-    select c.id, c.name, c.description, m.role, c.active_index_id,
-           (select count(*)::int from public.documents d where d.collection_id = c.id) as document_count, c.created_at
+    select c.id, c.name, c.description, coalesce(m.role, 'viewer') as role, c.active_index_id,
+           (select count(*)::int from public.documents d where d.collection_id = c.id) as document_count, c.created_at,
+           c.is_public, m.role is not null as is_member
     from public.collections c
-    join public.collection_members m on m.collection_id = c.id and m.user_id = (select auth.uid())
+    left join public.collection_members m on m.collection_id = c.id and m.user_id = (select auth.uid())
 """
 
 
 def list_collections(conn: psycopg.Connection[Any]) -> list[Collection]:
-    """All that the person is a member of, by name."""
+    """All that the person is a member of, by name, then the public ones of others."""
     with conn.cursor(row_factory=class_row(Collection)) as cursor:
-        return cursor.execute(_SELECT + "order by lower(c.name), c.created_at").fetchall()
+        return cursor.execute(_SELECT + "order by m.role is null, lower(c.name), c.created_at").fetchall()
 
 
 def get_collection(conn: psycopg.Connection[Any], collection_id: UUID) -> Collection:
@@ -36,11 +38,14 @@ def get_collection(conn: psycopg.Connection[Any], collection_id: UUID) -> Collec
 
 
 def find_collection(conn: psycopg.Connection[Any], name: str) -> Collection:
-    """The collection of that name, whatever its case; the person's own before one that is shared with them."""
+    """The collection of that name, whatever its case: one's own before shared ones, those before public ones."""
     with conn.cursor(row_factory=class_row(Collection)) as cursor:
         found = cursor.execute(
             _SELECT
-            + "where lower(c.name) = lower(trim(%s)) order by c.created_by = m.user_id desc, c.created_at limit 1",
+            + """
+            where lower(c.name) = lower(trim(%s))
+            order by m.role is null, c.created_by is distinct from (select auth.uid()), c.created_at limit 1
+            """,
             [name],
         ).fetchone()
     if found is None:

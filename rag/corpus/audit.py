@@ -1,0 +1,143 @@
+"""The audit list: who did what. Triggers and the sign-in write it; ``conn`` runs as the person who reads.
+
+People see what they did themselves, owners what was done in their collections, administrators all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act. Names and addresses are as they were then; what they name may be gone."""
+
+    id: int
+    at: datetime
+    actor: UUID | None
+    actor_email: str | None
+    action: str
+    collection_id: UUID | None
+    collection_name: str | None
+    subject: str
+    detail: dict[str, Any]
+
+
+def list_entries(
+    conn: psycopg.Connection[Any], *, collection: UUID | None = None, limit: int = 200, before: int | None = None
+) -> list[AuditEntry]:
+    """The latest entries that the person may see, of one collection or of all; ``before`` is an entry's id."""
+    with conn.cursor(row_factory=class_row(AuditEntry)) as cursor:
+        return cursor.execute(
+            """
+            select id, at, actor, actor_email, action, collection_id, collection_name, subject, detail
+            from public.audit_log
+            where (%(collection)s::uuid is null or collection_id = %(collection)s)
+              and (%(before)s::bigint is null or id < %(before)s)
+            order by id desc limit %(limit)s
+            """,
+            {"collection": collection, "before": before, "limit": limit},
+        ).fetchall()
+
+
+def note_export(conn: psycopg.Connection[Any], collection_id: UUID, what: str, rows: int | None = None) -> None:
+    """Say that something leaves the collection, in the transaction that reads it: no note, no download."""
+    conn.execute("select public.note_export(%s, %s, %s)", [collection_id, what, rows])
+
+
+def who(entry: AuditEntry, me: UUID | None = None) -> str:
+    """Who did it: ``You``, an e-mail address, ``A guest``, or ``Corpuscope`` where nobody asked for it."""
+    if entry.actor is None:
+        return "Corpuscope"
+    if entry.actor == me:
+        return "You"
+    return entry.actor_email or "A guest"
+
+
+def describe(entry: AuditEntry, me: UUID | None = None) -> str:
+    """The entry as a sentence in plain words; ``me`` becomes ``You``. Names in it come from people: escape them."""
+    say = _SENTENCES.get(entry.action)
+    words = say(entry) if say else f"{entry.action}: {entry.subject}" if entry.subject else entry.action
+    return f"{who(entry, me)} {words}"
+
+
+def _role(entry: AuditEntry, key: str = "role") -> str:
+    given = "administrator" if entry.detail.get("administrator") else entry.detail.get(key)
+    return f" as {given}" if given else ""
+
+
+def _deleted(entry: AuditEntry) -> str:
+    names = [f"“{name}”" for name in entry.detail.get("names") or [entry.subject]]
+    number = int(entry.detail.get("count") or len(names))
+    if number <= 3:
+        return f"deleted {', '.join(names)}"
+    return f"deleted {number:,} documents, among them {', '.join(names[:3])}"
+
+
+def _exported(entry: AuditEntry) -> str:
+    rows = entry.detail.get("rows")
+    return f"downloaded {entry.subject}" + (f" ({rows:,} {'row' if rows == 1 else 'rows'})" if rows is not None else "")
+
+
+def _limits(entry: AuditEntry) -> str:
+    values = ", ".join(
+        f"{what}: {'default' if value is None else f'{value:,}'}" for what, value in entry.detail.items()
+    )
+    return f"changed the limits of {entry.subject or entry.collection_name or 'a collection'} ({values})"
+
+
+def _profile(verb: str) -> Callable[[AuditEntry], str]:
+    def say(entry: AuditEntry) -> str:
+        version = entry.detail.get("version")
+        return f"{verb.format(f'“{entry.subject}”')}" + (f" (version {version})" if version else "")
+
+    return say
+
+
+_SENTENCES: dict[str, Callable[[AuditEntry], str]] = {
+    "shared": lambda entry: f"gave {entry.subject} access{_role(entry)}",
+    "role changed": lambda entry: (
+        f"made {entry.subject} {entry.detail.get('role')}, before {entry.detail.get('before')}"
+    ),
+    "access removed": lambda entry: f"took access away from {entry.subject}, before {entry.detail.get('before')}",
+    "inherited": lambda entry: f"took “{entry.collection_name}” over, since {entry.subject} had been its last owner",
+    "left": lambda entry: f"left, before {entry.detail.get('before')}",
+    "invited": lambda entry: f"invited {entry.subject}{_role(entry)}",
+    "invitation accepted": lambda entry: f"accepted an invitation{_role(entry)}",
+    "invitation revoked": lambda entry: f"revoked the invitation of {entry.subject}{_role(entry)}",
+    "made public": lambda entry: f"made “{entry.subject}” public: everybody may read it",
+    "made private": lambda entry: f"made “{entry.subject}” private again",
+    "collection made": lambda entry: f"made the collection “{entry.subject}”",
+    "collection renamed": lambda entry: f"renamed “{entry.detail.get('before')}” to “{entry.subject}”",
+    "collection deleted": lambda entry: f"deleted the collection “{entry.subject}”",
+    "documents deleted": _deleted,
+    "exported": _exported,
+    "profile saved": _profile("saved the profile {}"),
+    "profile made default": _profile("made the profile {} the default"),
+    "profile deleted": _profile("deleted the profile {}"),
+    "account made": lambda entry: f"made the account {entry.subject}",
+    "account deleted": lambda entry: f"deleted the account {entry.subject}",
+    "account closed": lambda entry: f"closed the account {entry.subject}",
+    "account opened": lambda entry: f"opened the account {entry.subject} again",
+    "made administrator": lambda entry: f"made {entry.subject} administrator",
+    "no longer administrator": lambda entry: f"made {entry.subject} an ordinary account again",
+    "password changed": lambda entry: f"changed the password of {entry.subject}",
+    "password reset link made": lambda entry: f"made a link with which {entry.subject} can choose a password",
+    "limits changed": _limits,
+    "password reset": lambda entry: f"chose a new password for {entry.subject} by a link",
+    "account linked": lambda entry: f"linked the account {entry.subject} with the provider",
+    "guest entered": lambda entry: "came in",
+    "signed in": lambda entry: "signed in",
+    "sign-in failed": lambda entry: f"refused to sign in {entry.subject}",
+    "locked out": lambda entry: f"locked {entry.subject} out for a while, after too many tries",
+    "signed out": lambda entry: "signed out",
+    "signed out everywhere": lambda entry: f"signed {entry.subject} out everywhere",
+    "session ended": lambda entry: f"ended a session of {entry.subject}",
+}
