@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import streamlit as st
@@ -88,6 +89,16 @@ def product() -> Product:
     return _given or _shared()
 
 
+def settings() -> Settings:
+    """The settings of this process, without starting anything."""
+    return _given.settings if _given is not None else _read_settings()
+
+
+@cache
+def _read_settings() -> Settings:
+    return load_settings()
+
+
 @st.cache_resource(show_spinner=False)
 def _shared() -> Product:
-    return Product(load_settings()).start()
+    return Product(_read_settings()).start()

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import streamlit as st
 
 from pages.parts.product import Product, product
 from pages.parts.shell import navigated, open_frame
+from pages.parts.visit import find_identity
 from pages.parts.words import plain
-from rag.records import LOCAL_USER
+from rag.auth.identity import Identity
+from rag.errors import SignInNeeded
 from rag.store.database import Database
 
 
-def require_user() -> UUID:
-    """The person of this session; every page calls this first.
+def require_user() -> Identity:
+    """The person of this session; every page calls this first. Where the session has ended, the run ends here.
 
     Until st.navigation ran once in a process, Streamlit runs a page of pages/ by itself when its address is opened,
     without app.py. Then this declares the navigation and starts over, now through app.py, at the same address.
@@ -26,7 +27,12 @@ def require_user() -> UUID:
     if not navigated():
         open_frame()
         st.rerun()
-    return LOCAL_USER
+    identity = find_identity()
+    if identity is None:
+        # app.py says what happened. In a callback nothing can be run again, so that it fails instead.
+        st.rerun()
+        raise SignInNeeded
+    return identity
 
 
 def require_database() -> Product:
@@ -50,7 +56,7 @@ def connect() -> Iterator[psycopg.Connection[Any]]:
 @contextlib.contextmanager
 def as_person(database: Database) -> Iterator[psycopg.Connection[Any]]:
     """A transaction of ``database`` as the session's person."""
-    with database.as_user(require_user()) as conn:
+    with database.as_user(require_user().claims) as conn:
         yield conn
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
-from typing import Literal
 
 import streamlit as st
+
+from pages.parts.guard import is_guarded
+from pages.parts.visit import find_identity, show_ended
+from pages.parts.words import plain, show_error
+from rag.auth.identity import Identity
+from rag.errors import DatabaseError
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "static"
@@ -15,11 +21,15 @@ STATIC = ROOT / "static"
 _navigated = False
 
 
-def open_frame() -> st.Page:
-    """Page config, styles, logo and navigation, on every run before anything may stop the script.
+#: Seconds after which a page that nobody touches notices at the latest that its session has ended.
+_WATCH_S = 4
 
-    Returns the page that was asked for. The favicon comes first: without it the browser would fetch the page's icon
-    from outside.
+
+def open_frame() -> st.Page:
+    """Page config, styles, logo, navigation and who is signed in, on every run before anything may stop the script.
+
+    Returns the page that was asked for. Where the session has ended, it says so and stops. The favicon comes first:
+    without it the browser would fetch the page's icon from outside.
     """
     global _navigated
     _navigated = True
@@ -28,26 +38,75 @@ def open_frame() -> st.Page:
         layout="wide",
         menu_items={"About": "**Corpuscope**: look inside your corpus."},
     )
-    page = st.navigation(_pages())
+    identity, problem = _find_visitor()
+    page = st.navigation(_pages(identity), position="sidebar" if identity else "hidden")
     st.set_page_config(page_title=f"{page.title} · Corpuscope")
     st.html(Path(__file__).with_name("style.css"))
     st.logo(str(STATIC / "logo.svg"), icon_image=str(STATIC / "mark.svg"), size="large")
+    if problem is not None:
+        show_error(problem)
+        st.stop()
+    if identity is None:
+        show_ended()
+        st.stop()
+    if is_guarded():
+        with st.sidebar:
+            _show_visitor(identity)
     return page
 
 
-def _pages() -> dict[str, list[st.Page]]:
-    return {
+def _find_visitor() -> tuple[Identity | None, DatabaseError | None]:
+    try:
+        return find_identity(again=True), None
+    except DatabaseError as problem:
+        return None, problem
+
+
+def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
+    member = identity is not None and not identity.is_guest
+    administrator = identity is not None and identity.is_administrator and is_guarded()
+    sections = {
         "Corpus": [
             st.Page(_go_to_documents, title="Corpuscope", url_path="home", default=True, visibility="hidden"),
             _page("documents", "Documents", ":material/description:"),
-            _page("document", "Document", ":material/article:", visibility="hidden"),
+            _page("document", "Document", ":material/article:", visible=False),
         ],
         "Ask": [
             _page("search", "Search", ":material/search:"),
             _page("chat", "Chat", ":material/forum:"),
         ],
-        "Admin": [_page("operations", "Operations", ":material/monitor_heart:")],
+        "Admin": [_page("operations", "Operations", ":material/monitor_heart:", visible=member)],
     }
+    if _exists("administration"):
+        sections["Admin"].append(
+            _page("administration", "Administration", ":material/admin_panel_settings:", visible=administrator)
+        )
+    if _exists("account"):
+        sections["Admin"].append(_page("account", "Account", ":material/person:", visible=False))
+    return sections
+
+
+def _exists(name: str) -> bool:
+    return (ROOT / "pages" / f"{name}.py").exists()
+
+
+@st.fragment(run_every=_WATCH_S)
+def _show_visitor(identity: Identity) -> None:
+    """Who is signed in and the way out, under the navigation; it also notices that the session has ended."""
+    if find_identity() is None:
+        st.rerun()
+    with st.container(key="visitor"), st.popover(plain(identity.label), icon=":material/person:", width="stretch"):
+        if identity.is_guest:
+            st.html('<p class="cs-quiet">You look around as a guest.</p>')
+            st.html('<a class="cs-button" target="_self" href="/sign-in">Sign in</a>')
+        else:
+            role = "<br>Administrator" if identity.is_administrator else ""
+            st.html(f'<p class="cs-quiet cs-visitor">{escape(identity.email)}{role}</p>')
+            if _exists("account"):
+                st.page_link(ROOT / "pages" / "account.py", label="Account", icon=":material/manage_accounts:")
+        st.html(
+            '<form method="post" action="/sign-out"><button class="cs-button" type="submit">Sign out</button></form>'
+        )
 
 
 def _go_to_documents() -> None:
@@ -66,15 +125,17 @@ _HELP = {
     "search": "Find passages, with the score of each method.",
     "chat": "Ask questions and read answers that quote their sources.",
     "operations": "Workers, queues, versions and failed work.",
+    "account": "Your password, your sessions and what is left of your limits.",
+    "administration": "People, invitations, sessions and limits of this installation.",
 }
 
 
-def _page(name: str, title: str, icon: str, *, visibility: Literal["visible", "hidden"] = "visible") -> st.Page:
+def _page(name: str, title: str, icon: str, *, visible: bool = True) -> st.Page:
     return st.Page(
         ROOT / "pages" / f"{name}.py",
         title=title,
         icon=icon,
         url_path=name,
-        visibility=visibility,
+        visibility="visible" if visible else "hidden",
         help=_HELP[name],
     )

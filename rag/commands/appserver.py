@@ -6,6 +6,7 @@ import http.client
 import socket
 import time
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -13,7 +14,7 @@ from rag.commands.children import ROOT
 from rag.errors import CorpuscopeError
 from rag.settings import Settings
 
-APP = ROOT / "app.py"
+APP = ROOT / "pages" / "parts" / "server.py"
 
 
 def app_arguments(settings: Settings) -> list[str]:
@@ -23,7 +24,14 @@ def app_arguments(settings: Settings) -> list[str]:
         "server.port": str(settings.corpuscope_port),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
+        # Its welcome would ask a host on the internet which address this machine has.
+        "logger.hideWelcomeMessage": "true",
     }
+    public = urlsplit(settings.public_url)
+    if public.hostname:
+        # Where browsers are: whose sockets are let in, when a proxy in between changes the name of the host.
+        port = public.port or (443 if public.scheme == "https" else 80)
+        options |= {"browser.serverAddress": public.hostname, "browser.serverPort": str(port)}
     served = [part for key, value in options.items() for part in (f"--{key}", value)]
     return ["streamlit", "run", str(APP), *served]
 

@@ -105,9 +105,21 @@ class Launcher:
         if not self._workers:
             self._say("No worker was started, because CORPUSCOPE_WORKERS is 0.")
         threading.Thread(target=self._keep_server, name="keep-server", daemon=True).start()
+        self._say_how_to_begin()
         while not self._stop.wait(_LOOK_S):
             for child in (self._app, *self._workers):
                 child.tend(self._say)
+
+    def _say_how_to_begin(self) -> None:
+        """To the terminal alone: what a log keeps isn't secret any more."""
+        from rag.commands.first_account import describe_first_account  # the database's modules take half a second
+
+        try:
+            how = describe_first_account(self._database, self._settings) if self._database is not None else ""
+        except CorpuscopeError as error:
+            how = f"{error} {error.hint}"
+        if how:
+            print(how, file=sys.stderr, flush=True)
 
     def _keep_server(self) -> None:
         """Start the embedded server again when it died under us."""

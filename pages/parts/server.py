@@ -1,0 +1,17 @@
+"""What `streamlit run` serves: app.py, with the pages of the sign-in beside it and the gate in front of both."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# Streamlit puts this file's folder first; its modules (`markdown`, `process`…) would hide other packages' names.
+_HERE = (ROOT, ROOT / "pages" / "parts")
+sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").resolve() not in _HERE)]
+
+import streamlit as st  # noqa: E402
+
+from pages.parts.guard import middleware, provider_secrets, routes  # noqa: E402
+
+app = st.App(ROOT / "app.py", routes=routes(), middleware=middleware(), secrets=provider_secrets())
