@@ -30,7 +30,8 @@ _HIT_COLUMNS = (
     "rank, chunk_id, document_id, document, title, text_revision, page, start_char as start, end_char as end,"
     " heading_path, text, similarity, lexical, score, dense_rank, lexical_rank, matched"
 )
-_SEARCH = f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %s::extensions.halfvec, %s, %s) order by rank"
+#: The vector travels in binary (%b), as the pools of Database know it: as text it costs a fifth of a millisecond.
+_SEARCH = f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %b::extensions.halfvec, %s, %s) order by rank"
 _CHUNK_COLUMNS = (
     "c.id, c.ordinal, c.start_char as start, c.end_char as end, c.page, c.heading_path, c.text, c.token_count,"
     " c.excluded, exists (select from public.embeddings e where e.chunk_id = c.id) as embedded"
@@ -63,7 +64,7 @@ def search(
         try:
             return cursor.execute(
                 _SEARCH,
-                (collection_id, question, _literal(vector), Jsonb(profile.to_json()), chosen),
+                (collection_id, question, _half(vector), Jsonb(profile.to_json()), chosen),
             ).fetchall()
         except psycopg.errors.NoDataFound as error:
             raise NotFound(error.diag.message_primary) from error
@@ -155,10 +156,5 @@ def _plain(question: str) -> str:
     return plain
 
 
-def _literal(vector: Vector | None) -> str | None:
-    """pgvector's text form: half the bytes of precision, and no type to look up on the connection."""
-    if vector is None:
-        return None
-    if isinstance(vector, HalfVector):
-        return vector.to_text()
-    return HalfVector(np.asarray(vector, dtype=np.float32)).to_text()
+def _half(vector: Vector | None) -> HalfVector | None:
+    return vector if vector is None or isinstance(vector, HalfVector) else HalfVector(np.asarray(vector, np.float32))

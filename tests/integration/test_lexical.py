@@ -228,3 +228,18 @@ def test_other_chunks_are_scored_without_a_rank(database: Database, corpus: UUID
         rows = candidates(conn, corpus, "garden boundary", depth=1, also=[ids[0], ids[3]])
     assert [(row[0], row[2]) for row in rows] == [(ids[3], 1), (ids[0], None)]
     assert rows[1][1] == pytest.approx(math.log(1 + 1.5 / 3.5) / (1 + 0.375 + 1.125 * 6 / 6.5), abs=1e-5)
+
+
+def test_no_word_in_many_chosen_chunks_finds_nothing(database: Database, corpus: UUID, alice: UUID) -> None:
+    """More than 2,000 chunks are not read one by one: their candidates come from the words, and here none do."""
+    many, _ = add_document(database, corpus, [f"Stone {n}." for n in range(2001)], name="many.txt")
+    add_document(database, corpus, TEXTS, name="few.txt")
+    assert ask(database, alice, corpus, "garden", documents=[many]) == []
+    assert len(ask(database, alice, corpus, "garden stone", documents=[many], depth=5)) == 5
+
+
+def test_equal_chunks_are_ranked_in_order(database: Database, corpus: UUID, alice: UUID) -> None:
+    """Whatever order their words are looked up in: the sums agree to the last bit."""
+    words = ["layer", "boundary", "laminar", "wing", "slip", "heat", "flow", "transfer", "surface"]
+    _, ids = add_document(database, corpus, [" ".join(words)] * 40 + TEXTS)
+    assert ask(database, alice, corpus, " ".join(words[::-1]))[:40] == ids[:40]

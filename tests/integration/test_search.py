@@ -221,8 +221,8 @@ def search_ids(
     return [hit.chunk_id for hit in hits]
 
 
-def test_settings_of_the_graph_do_not_outlive_the_search(database: Database, corpus: UUID, alice: UUID) -> None:
-    with database.as_user(alice) as conn:
+def test_settings_of_the_graph_do_not_outlive_the_search(database: Database) -> None:
+    with database.as_owner() as conn, conn.transaction():
         conn.execute("select '[1]'::extensions.halfvec")
         names = [
             "hnsw.ef_search",
