@@ -163,6 +163,21 @@ $$;
 create trigger end_sessions_of_disabled after update of disabled_at on corpuscope.people
     for each row when (old.disabled_at is null and new.disabled_at is not null) execute function corpuscope.end_sessions_of_disabled();
 
+-- Nor does an invitation outlive the right of whoever made it: it would be a way back in. Those into a collection also go
+-- with its ownership, see the next migrations.
+create function corpuscope.withdraw_invitations() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    update corpuscope.invitations i set revoked_at = now()
+    where i.invited_by = new.user_id and i.used_at is null and i.revoked_at is null
+      and (new.disabled_at is not null or i.collection_id is null);
+    return null;
+end
+$$;
+create trigger withdraw_invitations after update of is_administrator, disabled_at on corpuscope.people
+    for each row when ((old.is_administrator and not new.is_administrator) or (old.disabled_at is null and new.disabled_at is not null))
+    execute function corpuscope.withdraw_invitations();
+
 -- What nobody needs any more: old sessions, links and counts of failures, and guests who did not come back.
 create function corpuscope.forget_old_accounts() returns void
 language sql security definer set search_path = '' as $$

@@ -120,7 +120,7 @@ def rotate(conn: Connection[Any], session_id: UUID) -> str | None:
     row = conn.execute(
         "update corpuscope.sessions set token_hash = %s, rotated_at = now(), seen_at = null,"
         " former_hash = case when seen_at is null then former_hash else token_hash end"
-        " where id = %s and ended_at is null and rotated_at < now() - %s returning id",
+        " where id = %s and ended_at is null and expires_at > now() and rotated_at < now() - %s returning id",
         [hash_token(token), session_id, GRACE],
     ).fetchone()
     return token if row else None
