@@ -119,6 +119,8 @@ $$;
 
 create function public.delete_person(person uuid) returns void
 language plpgsql security definer set search_path = '' as $$
+declare
+    inherited uuid[];
 begin
     perform corpuscope.require_administrator();
     if person = auth.uid() then
@@ -126,12 +128,15 @@ begin
     elsif not exists (select from corpuscope.people p where p.user_id = person) then
         raise exception 'That person has no account here.';
     end if;
-    insert into public.collection_members as m (collection_id, user_id, role)
-    select o.collection_id, auth.uid(), 'owner' from public.collection_members o
-    where o.user_id = person and o.role = 'owner' and not exists (
-        select from public.collection_members x where x.collection_id = o.collection_id and x.role = 'owner' and x.user_id <> person
-    )
+    inherited := array(
+        select o.collection_id from public.collection_members o
+        where o.user_id = person and o.role = 'owner' and not exists (
+            select from public.collection_members x where x.collection_id = o.collection_id and x.role = 'owner' and x.user_id <> person
+        )
+    );
+    insert into public.collection_members as m (collection_id, user_id, role) select c, auth.uid(), 'owner' from unnest(inherited) c
     on conflict on constraint collection_members_pkey do update set role = 'owner';
+    perform corpuscope.note('inherited', c, corpuscope.email_of(person)) from unnest(inherited) c;
     delete from auth.users u where u.id = person;
 end
 $$;

@@ -1,0 +1,193 @@
+"""How everybody tries each function on what is Alice's, and what came of it.
+
+A refusal, or nothing told and nothing changed: that is what somebody without a right must get.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from tests.permissions.cast import ADA, ALICE, CAST, ED, Part, take_part
+from tests.permissions.catalogue import fingerprint, open_functions
+
+#: `may not`: the function isn't open to the role at all.
+Outcome = Literal["may not", "refused", "nothing", "works"]
+
+Values = dict[str, Any]
+
+PUBLIC_ATTACKS: dict[str, str] = {
+    "search_chunks": "select * from search_chunks(%(collection)s, 'canary', '[1,2,3]', '{}')",
+    "retry_documents": "select retry_documents(array [%(document)s])",
+    "pause_documents": "select pause_documents(array [%(document)s])",
+    "resume_documents": "select resume_documents(array [%(document)s])",
+    "cancel_documents": "select cancel_documents(array [%(document)s])",
+    "set_document_language": "select set_document_language(%(document)s, 'de')",
+    "build_index": "select build_index(%(collection)s, '{}')",
+    "activate_index": "select activate_index(%(built)s)",
+    "retire_index": "select retire_index(%(built)s)",
+    "ask": "select ask(%(chat)s, 'canary?')",
+    "stop_answer": "select stop_answer(%(message)s)",
+    "retry_answer": "select retry_answer(%(stopped)s)",
+    "collection_people": "select * from collection_people(%(collection)s)",
+    "share_collection": "select share_collection(%(collection)s, 'mallory@example.org', 'owner', sha256('m'))",
+    "share_by_link": "select share_by_link(%(collection)s, 'editor', sha256('m'))",
+    "open_invitations": "select * from open_invitations(%(collection)s)",
+    "revoke_invitation": "select revoke_invitation(%(invitation)s)",
+    "transfer_collection": "select transfer_collection(%(collection)s, %(editor)s)",
+    "note_export": "select note_export(%(collection)s, 'all of it')",
+    "my_limits": "select * from my_limits(%(collection)s) where scope = 'collection'",
+    "list_people": "select * from list_people()",
+    "set_administrator": "select set_administrator(%(person)s, true)",
+    "set_account_open": "select set_account_open(%(editor)s, false)",
+    "describe_person_removal": "select * from describe_person_removal(%(person)s)",
+    "delete_person": "select delete_person(%(editor)s)",
+    "invite_person": "select invite_person('mallory@example.org', true, sha256('m'))",
+    "make_password_reset": "select make_password_reset(%(person)s, sha256('m'))",
+    "list_sessions": "select * from list_sessions(%(person)s)",
+    "end_session": "select end_session(%(session)s)",
+    "end_sessions": "select end_sessions(%(person)s)",
+    "list_limits": "select * from list_limits()",
+    "set_limits": "select set_limits('person', %(person)s, 0, 0, 0)",
+    "list_all_collections": "select * from list_all_collections()",
+}
+
+#: Open in the private schema, since policies and search_chunks() call them with the rights of whoever asks.
+PRIVATE_ATTACKS: dict[str, str] = {
+    "lexical_candidates": "select * from corpuscope.lexical_candidates(%(index)s, 'canary', null, 10)",
+    "search_collection": "select * from corpuscope.search_collection(%(collection)s, 'canary', '[1,2,3]', '{}', null)",
+    "index_size": "select corpuscope.index_size(%(index)s)",
+    "model_trust": "select corpuscope.model_trust(%(index)s)",
+    "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
+    "member_collections": "select %(collection)s = any (corpuscope.member_collections())",
+    "editable_collections": "select %(collection)s = any (corpuscope.editable_collections())",
+    "owned_collections": "select %(collection)s = any (corpuscope.owned_collections())",
+    "visible_chats": "select %(chat)s = any (corpuscope.visible_chats())",
+    "editable_documents": "select %(document)s = any (corpuscope.editable_documents(array [%(document)s]))",
+    "is_administrator": "select corpuscope.is_administrator()",
+}
+
+#: What they say or make is the caller's own, or the same for everybody: there is nothing to attack.
+HARMLESS = {
+    "create_collection": "makes a collection of the caller's own",
+    "worker_status": "whether work goes on, not where or on what",
+    "index_is_complete": "an invoker's function: true of whatever the caller does not see",
+    "caller": "the caller",
+    "is_guest": "about the caller",
+    "content_hash": "reads no table",
+    "text_config": "reads no table",
+    "fold_text": "reads no table",
+    "split_pairs": "reads no table",
+    "analyze_text": "reads no table",
+    "matching_words": "reads no table",
+    "complete_profile": "reads no table",
+}
+
+#: A refusal says no, or that there is no such thing; anything else is a mistake in the attack.
+REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.NoDataFound)
+
+_TARGET = """
+    select d.id as document, d.collection_id as collection, c.active_index_id as index, i.model_id as model,
+           h.id as chat, m.id as message, k.id as chunk
+    from public.collections c
+    join public.documents d on d.collection_id = c.id
+    join public.indexes i on i.id = c.active_index_id
+    join public.chats h on h.collection_id = c.id and h.created_by = %(alice)s
+    join public.messages m on m.chat_id = h.id and m.role = 'assistant'
+    join public.chunks k on k.document_id = d.id
+    where c.id = %(collection)s
+"""
+
+
+def find_target(conn: Connection[Any], collection: UUID) -> Values:
+    """What of Alice's is tried on. Things are put into states in which each function has something to do."""
+    row = conn.cursor(row_factory=dict_row).execute(_TARGET, {"collection": collection, "alice": ALICE}).fetchone()
+    assert row is not None
+    found = {
+        "invitation": "select id from corpuscope.invitations where collection_id = %(collection)s",
+        "session": "select id from corpuscope.sessions where user_id = %(person)s",
+    }
+    values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}
+    for name, statement in found.items():
+        values[name] = _one(conn, statement, values)
+    return values
+
+
+def _one(conn: Connection[Any], statement: str, values: Values) -> Any:
+    row = conn.execute(statement.encode(), values).fetchone()
+    assert row is not None
+    return row[0]
+
+
+#: What has to be so that a function would have an effect; undone like all of it.
+SCENES = {
+    "retry_documents": "update public.documents set stage = 'failed' where id = %(document)s",
+    "pause_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
+    "resume_documents": "update public.documents set paused = true, stage = 'parsing' where id = %(document)s",
+    "cancel_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
+    "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
+}
+_BUILT = """
+    with made as (
+        insert into public.indexes (collection_id, model_id, chunking, state)
+        values (%(collection)s, %(model)s, '{}', 'building')
+        returning id, collection_id
+    )
+    insert into public.index_documents (index_id, document_id, collection_id, text_revision)
+    select id, %(document)s, collection_id, 1 from made returning index_id
+"""
+
+
+def attack(conn: Connection[Any], part: Part, statement: str, values: Values, scene: str | None = None) -> Outcome:
+    """What a statement comes to for ``part``; undone. ``conn`` is a superuser's."""
+    with conn.transaction(force_rollback=True):
+        given = values | {"stopped": values["message"], "built": None}
+        if "%(built)s" in statement:
+            given["built"] = _one(conn, _BUILT, values)
+        if scene is not None:
+            conn.execute(scene.encode(), values)
+        before = fingerprint(conn)
+        try:
+            with acting_until_done(conn, part):
+                told = tell(conn.execute(statement.encode(), given).fetchall())
+        except REFUSALS:
+            return "refused"
+        return "works" if told or fingerprint(conn) != before else "nothing"
+
+
+class acting_until_done:
+    """Like :func:`tests.permissions.cast.acting`, but what was done stays to be looked at."""
+
+    def __init__(self, conn: Connection[Any], part: Part) -> None:
+        self.conn, self.part = conn, part
+
+    def __enter__(self) -> None:
+        self.savepoint = self.conn.transaction()
+        self.savepoint.__enter__()
+        take_part(self.conn, self.part)
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self.conn.execute("select set_config('role', 'none', true), set_config('request.jwt.claims', '', true)")
+        self.savepoint.__exit__(*error)
+
+
+def tell(rows: list[Any]) -> list[Any]:
+    """The rows that say anything."""
+    return [row for row in rows if any(value not in (None, 0, False, "") for value in row)]
+
+
+def try_function(conn: Connection[Any], schema: str, name: str, values: Values) -> dict[str, Outcome]:
+    """What calling it on Alice's things comes to for each part of the cast."""
+    found: dict[str, Outcome] = {}
+    statement = (PUBLIC_ATTACKS if schema == "public" else PRIVATE_ATTACKS)[name]
+    for part in CAST:
+        if name not in open_functions(conn, schema, part.role):
+            found[part.name] = "may not"
+        else:
+            found[part.name] = attack(conn, part, statement, values, SCENES.get(name))
+    return found

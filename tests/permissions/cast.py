@@ -1,0 +1,200 @@
+"""Who tries what, and the database they try it on: every part has rows of its own, and every table has rows.
+
+Alice owns a private and a public collection. Ed edits both, Vera views them, Clara owned them with her until her
+account was closed. Bob is somebody else with a collection of his own; Gus is a guest; Ada is an administrator and in
+no collection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from rag.store.database import Database, connect
+
+
+@dataclass(frozen=True)
+class Part:
+    """A column of the matrix: a database role, and for ``authenticated`` the person whose claims it carries."""
+
+    name: str
+    role: str = "authenticated"
+    user: UUID | None = None
+    is_guest: bool = False
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        if self.user is None:
+            return {}
+        return {"sub": str(self.user), "role": self.role, "is_anonymous": self.is_guest}
+
+
+def _person(letter: str) -> UUID:
+    return UUID(f"{letter * 8}-0000-4000-8000-00000000000{'abcdef'.index(letter) + 1}")
+
+
+ALICE, BOB, VERA, ED, CLARA, ADA = map(_person, "abcdef")
+GUS = UUID("99999999-0000-4000-8000-000000000009")
+
+OWNER, EDITOR, VIEWER = Part("owner", user=ALICE), Part("editor", user=ED), Part("viewer", user=VERA)
+STRANGER, GUEST = Part("stranger", user=BOB), Part("guest", user=GUS, is_guest=True)
+CLOSED, ADMINISTRATOR = Part("closed account", user=CLARA), Part("administrator", user=ADA)
+ANON = Part("anon", "anon")
+WORKER, ACCOUNTS = Part("corpuscope_worker", "corpuscope_worker"), Part("corpuscope_accounts", "corpuscope_accounts")
+SERVICE = Part("service_role", "service_role")
+PEOPLE = (OWNER, EDITOR, VIEWER, STRANGER, GUEST, CLOSED, ADMINISTRATOR)
+CAST = (*PEOPLE, ANON, WORKER, ACCOUNTS, SERVICE)
+#: Those who have nothing to look for in Alice's private collection.
+OUTSIDERS = (STRANGER, GUEST, CLOSED, ADMINISTRATOR)
+
+_ACCOUNTS = f"""
+select corpuscope.register_model('local', 'canary', 3, 256, '', '');
+select corpuscope.add_person('alice@example.org', 'Alice', '$argon2$alice', id => '{ALICE}');
+select corpuscope.add_person('bob@example.org', 'Bob', '$argon2$bob', id => '{BOB}');
+select corpuscope.add_person('vera@example.org', 'Vera', '$argon2$vera', id => '{VERA}');
+select corpuscope.add_person('ed@example.org', 'Ed', '$argon2$ed', id => '{ED}');
+select corpuscope.add_person('clara@example.org', 'Clara', '$argon2$clara', id => '{CLARA}');
+select corpuscope.add_person('ada@example.org', 'Ada', '$argon2$ada', as_administrator => true, id => '{ADA}');
+select corpuscope.add_person(null, as_guest => true, id => '{GUS}');
+insert into corpuscope.sessions (user_id, kind, token_hash, expires_at)
+    select user_id, case when is_guest then 'guest' else 'password' end, sha256(user_id::text::bytea),
+           now() + interval '1 day'
+    from corpuscope.people;
+insert into corpuscope.invitations (token_hash, email, invited_by)
+    values (sha256('canary'), 'canary@example.org', '{ADA}');
+insert into corpuscope.password_resets (token_hash, user_id, created_by) values (sha256('canary'), '{ALICE}', '{ADA}');
+insert into corpuscope.throttles (key, failures) values (sha256('canary'), 3);
+insert into corpuscope.limits (scope, subject, files) values ('person', '{ALICE}', 1000);
+insert into corpuscope.workers (id, host, pid, state, detail) values (gen_random_uuid(), 'canary', 1, 'idle', 'canary');
+insert into corpuscope.job_attempts (queue, msg_id, last_error) values ('ingest', 1, 'canary');
+"""
+
+#: A row in every table that belongs to a collection.
+_FILL = """
+insert into public.documents (collection_id, name, size, sha256, text_revision, created_by)
+    select id, 'canary.txt', 6, sha256('canary'), 0, created_by from public.collections where id = '{c}';
+insert into public.document_files select id, 0, 'canary' from public.documents where collection_id = '{c}';
+insert into public.document_texts (document_id, revision, text)
+    select id, 1, 'canary in a coal mine' from public.documents where collection_id = '{c}';
+insert into public.index_documents (index_id, document_id, collection_id, text_revision)
+    select i.id, d.id, d.collection_id, 1 from public.documents d join public.indexes i using (collection_id)
+    where collection_id = '{c}';
+insert into public.chunks (index_id, document_id, collection_id, ordinal, start_char, end_char, text, language)
+    select index_id, document_id, collection_id, 0, 0, 21, 'canary in a coal mine', 'en' from public.index_documents
+    where collection_id = '{c}';
+select corpuscope.store_embeddings(array_agg(id), array_agg(content_hash), array_agg('[1,2,3]'::extensions.halfvec))
+    from public.chunks where collection_id = '{c}';
+select corpuscope.index_lexical(array_agg(id)) from public.chunks where collection_id = '{c}';
+insert into public.span_marks (document_id, collection_id, start_char, end_char, kind, tag)
+    select id, collection_id, 0, 6, 'tag', 'bird' from public.documents where collection_id = '{c}';
+insert into public.failed_jobs (queue, message, collection_id, document_id, reason, attempts)
+    select 'ingest', '{{}}', collection_id, id, 'canary', 1 from public.documents where collection_id = '{c}';
+insert into public.retrieval_profiles (collection_id, name, settings) values ('{c}', 'canary', '{{}}');
+insert into corpuscope.index_agreement (index_id, chunks, trust)
+    select id, 1, 1 from public.indexes where collection_id = '{c}';
+insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
+insert into corpuscope.lexical_garbage select index_id, -id from public.chunks where collection_id = '{c}';
+"""
+
+_SHARE = """
+insert into public.collection_members (collection_id, user_id, role) values
+    ('{c}', '{ed}', 'editor'), ('{c}', '{vera}', 'viewer'), ('{c}', '{clara}', 'owner');
+select public.share_by_link('{c}', 'viewer', sha256('link {c}'));
+select public.note_export('{c}', 'canary.csv', 1);
+"""
+
+_ANSWER = """
+insert into public.message_deltas (message_id, attempt, seq, text)
+    select id, 0, 1, 'canary' from public.messages where role = 'assistant';
+insert into public.passages (message_id, number, document_id, document_name, text_revision, start_char, end_char, text)
+    select m.id, 1, d.id, 'canary.txt', 1, 0, 6, 'canary'
+    from public.messages m join public.chats h on h.id = m.chat_id join public.documents d using (collection_id)
+    where m.role = 'assistant';
+insert into public.citations (message_id, ordinal, number, start_char, end_char, quote)
+    select message_id, 1, 1, 0, 6, 'canary' from public.passages;
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The collections of a seeded database."""
+
+    private: UUID
+    public: UUID
+    bobs: UUID
+
+
+def seed(database: Database) -> Stage:
+    """Everybody's rows, and then Clara's account is closed."""
+    with connect(database.owner_dsn) as conn, conn.transaction():
+        conn.execute(_ACCOUNTS.encode())
+        private, public = (_make_collection(conn, ALICE, name) for name in ("Private", "Public"))
+        bobs = _make_collection(conn, BOB, "Bob's")
+        for collection in (private, public):
+            _speak_as(conn, ALICE)
+            conn.execute(_SHARE.format(c=collection, ed=ED, vera=VERA, clara=CLARA).encode())
+        conn.execute("update public.collections set is_public = true where id = %s", [public])
+        chats = [(private, user) for user in (ALICE, ED, VERA, CLARA)]
+        chats += [(public, user) for user in (ALICE, ED, VERA, CLARA, GUS, BOB, ADA)]
+        for collection, user in chats:
+            _chat(conn, collection, user)
+        _speak_as(conn, VERA)
+        conn.execute("select public.note_export(%s, 'canary.csv', 1)", [private])
+        conn.execute(_ANSWER.encode())
+        _speak_as(conn, ADA)
+        conn.execute("select public.set_account_open(%s, false)", [CLARA])
+        conn.execute("select set_config('request.jwt.claims', '', true)")
+    return Stage(private, public, bobs)
+
+
+def _make_collection(conn: Connection[Any], owner: UUID, name: str) -> UUID:
+    _speak_as(conn, owner)
+    row = conn.execute("select public.create_collection(%s)", [name]).fetchone()
+    assert row is not None
+    conn.execute(_FILL.format(c=row[0]).encode())
+    made: UUID = row[0]
+    return made
+
+
+def _chat(conn: Connection[Any], collection: UUID, user: UUID) -> None:
+    _speak_as(conn, user)
+    made = conn.execute(
+        "insert into public.chats (collection_id, title, created_by) values (%s, 'canary', %s) returning id",
+        [collection, user],
+    ).fetchone()
+    assert made is not None
+    conn.execute("select public.ask(%s, 'Where is the canary?')", [made[0]])
+
+
+def _speak_as(conn: Connection[Any], user: UUID) -> None:
+    claims = json.dumps({"sub": str(user), "role": "authenticated"})
+    conn.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+
+
+class RollBack(Exception):
+    """Ends a transaction without keeping it."""
+
+
+@contextmanager
+def acting(conn: Connection[Any], part: Part) -> Iterator[None]:
+    """For the block, ``conn`` has the part's role and claims; what is done is undone at the end.
+
+    ``conn`` is a superuser's: what it can do beyond the part is only to become itself again.
+    """
+    with conn.transaction(force_rollback=True):
+        take_part(conn, part)
+        yield
+
+
+def take_part(conn: Connection[Any], part: Part) -> None:
+    """Until the end of the transaction, or until another part is taken."""
+    conn.execute(
+        "select set_config('request.jwt.claims', %s, true), set_config('role', %s, true)",
+        [json.dumps(part.claims) if part.claims else "", part.role],
+    )
