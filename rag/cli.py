@@ -82,6 +82,14 @@ def make_parser() -> ArgumentParser:
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
     add("migrate", _command("cli_status", "run_migrate"), "Bring the database schema up to date.")
+    add("users", _command("cli_users", "run_users"), "List who has an account.")
+    _add_reset_password(
+        add(
+            "reset-password",
+            _command("cli_users", "run_reset_password"),
+            "Print a link with which somebody chooses a new password.",
+        )
+    )
     _add_bench(add("bench", _command("cli_bench"), "Measure against the raw parts."))
     return parser
 
@@ -115,6 +123,10 @@ def _add_eval(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--limit-queries", metavar="N", type=_positive, help="only the first N")
+
+
+def _add_reset_password(parser: ArgumentParser) -> None:
+    parser.add_argument("email", metavar="EMAIL", help="whose password it is")
 
 
 def _add_bench(parser: ArgumentParser) -> None:

@@ -81,6 +81,12 @@ def keep_vector_indexes(conn: Connection[Any]) -> bool:
     return False
 
 
+def forget_old_accounts(conn: Connection[Any]) -> bool:
+    """Remove old sessions, links and counts of failures, and guests who did not come back."""
+    conn.execute("select corpuscope.forget_old_accounts()")
+    return False
+
+
 #: What is done every so many rounds.
 STEPS: dict[Callable[[Connection[Any]], bool], int] = {
     find_lost_work: 6,
@@ -88,4 +94,5 @@ STEPS: dict[Callable[[Connection[Any]], bool], int] = {
     sweep_words: 1,
     declare_ready: 1,
     keep_vector_indexes: 3,
+    forget_old_accounts: 360,  # hourly: daily would be never where workers are started every morning
 }
