@@ -15,6 +15,8 @@ NEXT = "corpuscope_next"
 INVITATION = "corpuscope_invitation"
 #: The token of a link to choose a new password, likewise.
 RESET = "corpuscope_reset"
+#: Why a sign-in through a provider was refused, for the page that comes next.
+NOTICE = "corpuscope_notice"
 
 
 def read_cookies(headers: Headers) -> dict[str, str]:

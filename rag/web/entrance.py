@@ -20,6 +20,9 @@ SESSION_HEADER = "x-corpuscope-session"
 #: Where the gate leaves the session in the scope of a request for one of our own pages.
 SESSION_KEY = "corpuscope.session"
 
+#: The pages that somebody without a session sees.
+_PAGES = frozenset({"/sign-in", "/sign-out", "/guest", "/join"})
+
 
 class Provider(Protocol):
     """The OpenID provider, as far as the framework that talks to it has to help."""
@@ -50,6 +53,11 @@ class Entrance:
     @property
     def uses_passwords(self) -> bool:
         return self.settings.auth == "local"
+
+    @property
+    def pages(self) -> frozenset[str]:
+        """The addresses of our own pages."""
+        return _PAGES | ({"/sign-up", "/reset"} if self.uses_passwords else {"/sign-in/provider"})
 
     @property
     def database(self) -> Database:

@@ -18,8 +18,6 @@ from rag.web.origins import goal_of, is_same_origin, names_our_origin, with_goal
 from rag.web.provider import answer_callback
 from rag.web.rendering import go_to, show
 
-#: Pages of ours that somebody without a session sees.
-SITE = frozenset({"/sign-in", "/sign-in/provider", "/sign-up", "/sign-out", "/join", "/reset", "/guest"})
 #: Files and signs of life that say nothing of anybody.
 _PUBLIC = frozenset({"/favicon.ico", "/favicon.png", "/_stcore/health"})
 _PUBLIC_FOLDERS = ("/app/static/", "/static/", "/web/")
@@ -29,7 +27,7 @@ _NOT_PAGES = ("/_stcore/", "/media/", "/component/", "/static/", "/app/static/")
 _PROVIDER = frozenset({"/auth/login", "/oauth2callback"})
 
 #: What our own pages read again, and nobody else.
-_SITE_COOKIES = frozenset({cookies.NEXT, cookies.INVITATION, cookies.RESET})
+_SITE_COOKIES = frozenset({cookies.NEXT, cookies.INVITATION, cookies.RESET, cookies.NOTICE})
 _OUR_COOKIES = _SITE_COOKIES | {cookies.SESSION}
 
 ROTATE_AFTER = timedelta(hours=1)
@@ -58,7 +56,7 @@ class SessionGate:
             session = await run_in_threadpool(self._find_session, scope)
         except DatabaseError as problem:
             return await _refuse(scope, receive, send, _starting(scope, problem))
-        if scope["path"] in SITE:
+        if scope["path"] in self._entrance.pages:
             inner = _without_secrets(scope, keep=_SITE_COOKIES)
             return await self._app({**inner, SESSION_KEY: session}, receive, send)
         if scope["path"] in _PROVIDER and scope["type"] == "http":
@@ -127,7 +125,13 @@ def _without_secrets(scope: Scope, *, keep: frozenset[str] = frozenset()) -> Sco
 
 def _is_public(scope: Scope) -> bool:
     path = scope["path"]
-    if scope["type"] != "http" or scope["method"] not in _SAFE_METHODS or ".." in path or "//" in path or "\\" in path:
+    if (
+        scope["type"] != "http"
+        or scope["method"] not in ("GET", "HEAD")
+        or ".." in path
+        or "//" in path
+        or "\\" in path
+    ):
         return False
     return path in _PUBLIC or path.startswith(_PUBLIC_FOLDERS)
 

@@ -6,8 +6,11 @@ person in a cookie; that is read here, checked by :mod:`rag.auth.oidc`, and goes
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,14 +18,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.errors import CorpuscopeError
+from rag.errors import CorpuscopeError, NotAllowed
 from rag.web import cookies
 from rag.web.callers import describe_caller
 from rag.web.entrance import Entrance
 from rag.web.origins import local_goal
-from rag.web.rendering import go_to, show
+from rag.web.rendering import go_to
 
 _log = logging.getLogger(__name__)
+
+_NOTICE_LASTS = timedelta(minutes=5)
 
 
 async def answer_callback(app: ASGIApp, entrance: Entrance, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +61,24 @@ def _conclude(entrance: Entrance, request: Request, answer: Mapping[str, str]) -
     except CorpuscopeError as error:
         # The claims don't go into the log: they are about a person.
         _log.info("A sign-in through the OpenID provider was refused: %s", type(error).__name__)
-        return show("refused", status=403, error=error)
+        return _refuse(entrance, error)
+
+
+def _refuse(entrance: Entrance, error: CorpuscopeError) -> Response:
+    """Say why on the page of the sign-in, so that no address with a used code stays behind."""
+    response = go_to("/sign-in?failed=refused")
+    said = base64.urlsafe_b64encode(json.dumps([str(error), error.hint]).encode()).decode()
+    response.headers.append("set-cookie", entrance.cookie(cookies.NOTICE, said, lasts=_NOTICE_LASTS))
+    return response
+
+
+def read_refusal(entrance: Entrance, found: Mapping[str, str]) -> NotAllowed | None:
+    """Why the provider's person was refused a moment ago."""
+    said = entrance.read(found, cookies.NOTICE)
+    if said is None:
+        return None
+    message, hint = json.loads(base64.urlsafe_b64decode(said))
+    return NotAllowed(message, hint=hint)
 
 
 def _sign_in(entrance: Entrance, request: Request, claims: Mapping[str, Any], found: Mapping[str, str]) -> Response:

@@ -13,6 +13,7 @@ from rag.web import cookies
 from rag.web.entrance import Entrance
 from rag.web.joining import choose_password, join, sign_up
 from rag.web.origins import with_goal
+from rag.web.provider import read_refusal
 from rag.web.rendering import go_to, serve_file
 from rag.web.visits import Handler, Visit, endpoint
 
@@ -67,9 +68,11 @@ def _ask_in(visit: Visit, *, error: CorpuscopeError | None = None) -> Response:
     if is_new and entrance.uses_passwords:
         return go_to(with_goal("/sign-up", visit.goal))
     query = visit.request.query_params
+    refusal = read_refusal(entrance, visit.request.cookies) if query.get("failed") == "refused" else None
     return visit.show(
         "sign_in",
-        error=error,
+        status=403 if refusal else 200,
+        error=error or refusal,
         is_new=is_new,
         has_public=has_public and visit.session is None,
         failure=_FAILURES.get(query.get("failed", ""), ""),
