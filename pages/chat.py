@@ -14,10 +14,12 @@ from pages.parts.empty import empty_state, no_documents, not_ready, sample_quest
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect, require_database, require_user
-from pages.parts.words import guarded, plain
+from pages.parts.words import guarded, plain, show_error
 from rag.chat.chat_records import Chat, Message
 from rag.chat.chats import ask, create_chat, list_chats, list_messages
+from rag.corpus.limits import Usage, describe_left, my_limits, tightest
 from rag.corpus.progress import Progress, read_progress
+from rag.errors import LimitReached
 from rag.records import Collection
 
 _ASKED = "asked_by_click"
@@ -28,11 +30,15 @@ def show_chat(collection: Collection, progress: Progress) -> None:
         chats = list_chats(conn, collection.id)
         current = find_current(chats)
         messages = list_messages(conn, current.id) if current else []
+        left = tightest(my_limits(conn, collection.id), "questions today")
     chat_list(chats, current.id if current else None)
-    typed = st.chat_input(f"Ask {collection.name}", max_chars=8000, key="question")
+    typed = question_input(collection, left)
     question = typed or st.session_state.pop(_ASKED, None)
     if question:
-        put_question(collection, current, question)
+        try:
+            put_question(collection, current, question)
+        except LimitReached as error:
+            show_error(error)
     # Replaced at once when a chat begins: what was in it would stand beside the answer as long as that is written.
     beginning = st.empty()
     if current is None:
@@ -49,6 +55,17 @@ def show_chat(collection: Collection, progress: Progress) -> None:
         else:
             follow_answer(message)
     st.fragment(watch, run_every=3, key="watch-chat")(current)
+
+
+def question_input(collection: Collection, limit: Usage | None) -> str | None:
+    """Where questions are typed, with how many are left today where that is limited."""
+    words = f"Ask {collection.name}"
+    if limit is not None:
+        words += f" ({describe_left([limit]).rstrip('.')})"
+    if limit is not None and limit.left == 0:
+        whose = "You have" if limit.scope == "person" else "This collection has"
+        st.info(f"{whose} no questions left today. Days end at midnight UTC.", icon=":material/hourglass_bottom:")
+    return st.chat_input(words, max_chars=8000, key="question", disabled=limit is not None and limit.left == 0)
 
 
 def find_current(chats: list[Chat]) -> Chat | None:

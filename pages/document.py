@@ -11,7 +11,9 @@ from pages.parts.document_actions import delete_dialog
 from pages.parts.document_chunks import show_chunks, show_marks
 from pages.parts.document_table import chunks_of, status_of
 from pages.parts.document_text import show_document_text
+from pages.parts.downloads import handing_out
 from pages.parts.empty import empty_state
+from pages.parts.guests import guest_note
 from pages.parts.notices import show_notices
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.span_actions import language_picker
@@ -39,11 +41,12 @@ def show_nothing() -> None:
 def show_header(document: DocumentRow, collection: Collection) -> None:
     query = {"collection": str(collection.id)}
     st.page_link("pages/documents.py", label=plain(collection.name), icon=":material/arrow_back:", query_params=query)
+    guest_note()
     with st.container(horizontal=True, vertical_alignment="center", key="page-header"):
         st.title(plain(document.name), anchor=False, width="stretch")
         st.download_button(
             "Original",
-            lambda: _read_original(document),
+            handing_out(collection.id, f"“{document.name}”", lambda conn: b"".join(read_file(conn, document.id))),
             file_name=document.name,
             mime="application/octet-stream",
             icon=":material/download:",
@@ -65,11 +68,6 @@ def show_header(document: DocumentRow, collection: Collection) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(status, color=_COLORS.get(status, "blue"))  # type: ignore[arg-type]
         st.caption(" · ".join(plain(fact) for fact in facts if fact), width="content")
-
-
-def _read_original(document: DocumentRow) -> bytes:
-    with connect() as conn:
-        return b"".join(read_file(conn, document.id))
 
 
 @guarded

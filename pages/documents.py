@@ -11,8 +11,9 @@ import streamlit as st
 from pages.parts.collection_dialogs import collection_form, try_sample
 from pages.parts.document_actions import act_on_all, document_actions, open_document
 from pages.parts.document_table import CSV_COLUMNS, csv_rows, document_table
-from pages.parts.downloads import file_name, to_csv
+from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
+from pages.parts.guests import is_guest, nothing_public
 from pages.parts.notices import notify
 from pages.parts.picker import collection_menu, page_header
 from pages.parts.process import settle
@@ -30,6 +31,9 @@ _LISTED = "documents_listed"
 
 
 def show_first_steps() -> None:
+    if is_guest():
+        nothing_public()
+        return
     with empty_state(
         "Look inside your corpus",
         "A collection holds the documents that you search and ask together. Try the sample, or make your own.",
@@ -47,11 +51,13 @@ def show_first_steps() -> None:
 def show_empty_collection(collection: Collection) -> None:
     with empty_state(
         f"{plain(collection.name)} has no documents yet",
-        f"Upload files above: {FORMATS}. Each is read, cut into chunks and embedded; then you can search it.",
+        f"Upload files above: {FORMATS}. Each is read, cut into chunks and embedded; then you can search it."
+        if collection.role != "viewer"
+        else "Its owners and editors can add some.",
         icon="note_add",
         key="documents",
     ):
-        if st.button("Try the sample corpus", icon=":material/play_circle:", key="sample"):
+        if not is_guest() and st.button("Try the sample corpus", icon=":material/play_circle:", key="sample"):
             try_sample()
 
 
@@ -106,7 +112,12 @@ def _toolbar(collection: Collection, documents: list[DocumentRow]) -> None:
                 act_on_all(documents)
             st.download_button(
                 "CSV",
-                lambda: to_csv(csv_rows(documents), CSV_COLUMNS),
+                handing_out(
+                    collection.id,
+                    "the table of documents",
+                    lambda conn: to_csv(csv_rows(documents), CSV_COLUMNS),
+                    rows=len(documents),
+                ),
                 file_name=file_name(collection.name, "documents"),
                 mime="text/csv",
                 icon=":material/download:",

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 import streamlit as st
 
-from pages.parts.downloads import file_name, to_csv
+from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.notices import notify
 from pages.parts.picker import page_header
@@ -111,7 +111,9 @@ def show_failed(collection: Collection) -> None:
             retry_all(collection)
         st.download_button(
             "CSV",
-            lambda: to_csv(rows, tuple(rows[0])),
+            handing_out(
+                collection.id, "the list of failed work", lambda conn: to_csv(rows, tuple(rows[0])), rows=len(rows)
+            ),
             file_name=file_name(collection.name, "failed"),
             mime="text/csv",
             icon=":material/download:",

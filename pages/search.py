@@ -12,7 +12,7 @@ import psycopg
 import streamlit as st
 
 from pages.parts.asking import describe_baseline, encode, wait_for_model
-from pages.parts.downloads import file_name, to_csv
+from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import no_documents, not_ready, sample_questions
 from pages.parts.highlights import Span
 from pages.parts.hit_cards import CSV_COLUMNS, csv_rows, hit_cards
@@ -121,7 +121,9 @@ def show_results(
         st.caption(_summary(hits, took, progress), width="stretch")
         st.download_button(
             "CSV",
-            lambda: to_csv(csv_rows(hits), CSV_COLUMNS),
+            handing_out(
+                collection.id, "search results", lambda conn: to_csv(csv_rows(hits), CSV_COLUMNS), rows=len(hits)
+            ),
             file_name=file_name(collection.name, asked.question[:40]),
             mime="text/csv",
             icon=":material/download:",

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.parts.addresses import span_query
-from pages.parts.downloads import file_name, to_csv
+from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.span_actions import exclude, remove, tag_dialog
 from pages.parts.words import count, plain
 from rag.records import ChunkRow, DocumentRow, DocumentText, SpanMark
@@ -46,7 +46,12 @@ def show_chunks(document: DocumentRow, chunks: Sequence[ChunkRow], *, may_edit: 
         _actions(document, picked, may_edit=may_edit)
         st.download_button(
             "CSV",
-            lambda: to_csv(rows, CSV_COLUMNS),
+            handing_out(
+                document.collection_id,
+                f"the chunks of “{document.name}”",
+                lambda conn: to_csv(rows, CSV_COLUMNS),
+                rows=len(rows),
+            ),
             file_name=file_name(document.name, "chunks"),
             mime="text/csv",
             icon=":material/download:",

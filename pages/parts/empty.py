@@ -9,6 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.parts.collection_dialogs import try_sample
+from pages.parts.guests import is_guest, nothing_public
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain
@@ -30,6 +31,9 @@ def empty_state(title: str, text: str, *, icon: str, key: str) -> Iterator[None]
 
 def no_documents(purpose: str, collection: Collection | None) -> None:
     """For pages that need documents: where to get some."""
+    if is_guest():
+        nothing_public()
+        return
     where = f"{plain(collection.name)} has no documents yet" if collection else "There is no collection yet"
     verb = {"search": "Search finds passages", "chat": "Chat answers questions"}[purpose]
     with (

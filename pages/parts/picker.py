@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from pages.parts.collection_dialogs import create_collection_dialog, delete_collection_dialog, rename_collection_dialog
+from pages.parts.guests import guest_note, is_guest
 from pages.parts.notices import show_notices
 from pages.parts.session import connect
+from pages.parts.sharing import share_dialog
 from pages.parts.words import plain
 from rag.corpus.collections import list_collections
 from rag.records import Collection
@@ -29,6 +31,7 @@ def page_header(title: str, actions: Callable[[Collection], None] | None = None)
         chosen = _pick(collections) if collections else None
         if actions is not None and chosen is not None:
             actions(chosen)
+    guest_note()
     show_notices()
     return chosen
 
@@ -41,7 +44,7 @@ def _pick(collections: Sequence[Collection]) -> Collection:
     st.selectbox(
         "Collection",
         list(by_id),
-        format_func=lambda key: by_id[key].name,
+        format_func=lambda key: f"{by_id[key].name} (public)" if by_id[key].is_public else by_id[key].name,
         key=_WIDGET,
         on_change=_remember,
         label_visibility="collapsed",
@@ -58,18 +61,24 @@ def _remember() -> None:
 
 
 def collection_menu(chosen: Collection) -> None:
-    """Makes, renames and deletes collections."""
-    icons = {"New collection": "add"}
-    if chosen.role == "owner":
+    """Makes, shares, renames and deletes collections; guests do nothing of this."""
+    if is_guest():
+        return
+    owned = chosen.role == "owner"
+    share = "Share" if owned else "Who has access"
+    icons = {share: "group", "New collection": "add"}
+    if owned:
         icons |= {"Rename": "edit", "Delete": "delete"}
     picked = st.menu_button(
         "Collection",
         list(icons),
         format_func=lambda action: f":material/{icons[action]}: {action}",
-        help=f"Make a collection, or rename or delete {plain(chosen.name)}",
+        help=f"Share, rename or delete {plain(chosen.name)}, or make another collection",
         key="collection_menu",
     )
-    if picked == "New collection":
+    if picked == share:
+        share_dialog(chosen)
+    elif picked == "New collection":
         create_collection_dialog()
     elif picked == "Rename":
         rename_collection_dialog(chosen)

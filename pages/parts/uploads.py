@@ -13,6 +13,7 @@ from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import count, plain
 from rag.corpus.documents import store_document
+from rag.corpus.limits import describe_left, my_limits
 from rag.errors import CorpuscopeError
 from rag.records import Collection, StoredUpload
 
@@ -40,6 +41,7 @@ def upload_form(collection: Collection, *, expanded: bool) -> None:
     """Two ways in, one report. The widgets get new keys after each upload: a form returns its old files otherwise."""
     generation = st.session_state.setdefault(_GENERATION, 0)
     with st.expander("Add documents", expanded=expanded, icon=":material/upload_file:", key=f"add-{expanded}"):
+        _say_what_is_left(collection)
         files, folder = st.tabs(["Files", "Folder"])
         with files:
             _form(collection, generation, folder=False)
@@ -48,6 +50,18 @@ def upload_form(collection: Collection, *, expanded: bool) -> None:
     report: Report | None = st.session_state.get(_REPORT)
     if report is not None:
         _show_report(collection, report)
+
+
+def _say_what_is_left(collection: Collection) -> None:
+    """What the limits leave of files and bytes, here and of one's own; nothing where there are none."""
+    with connect() as conn:
+        usages = [usage for usage in my_limits(conn, collection.id) if usage.what != "questions today"]
+    if not (left := describe_left(usages)):
+        return
+    if all(usage.left != 0 for usage in usages):
+        st.caption(f":material/data_usage: {left}")
+    else:
+        st.warning(f"{left} Delete documents that are not needed, or ask an administrator for more.")
 
 
 def _form(collection: Collection, generation: int, *, folder: bool) -> None:
