@@ -40,11 +40,17 @@ class Person:
 
 
 def tidy_email(text: str) -> str | None:
-    """An e-mail address as it is kept and compared, in lower case; None if it can't be one."""
-    address = unicodedata.normalize("NFKC", text).strip().lower()
+    """An e-mail address as it is kept and compared, in lower case; None if it can't be one.
+
+    Letters that would become others, as the Kelvin sign becomes a k, are refused: a mailbox that is only written like
+    another must not open that one's account.
+    """
+    address = text.strip()
     if len(address) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(address) or not address.isprintable():
         return None
-    return address
+    folded = address.lower()
+    plain = all(letter in (letter.lower(), letter.lower().upper()) for letter in address)
+    return folded if plain and unicodedata.normalize("NFKC", address) == address else None
 
 
 def require_email(text: str) -> str:

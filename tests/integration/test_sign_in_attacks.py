@@ -161,13 +161,14 @@ def test_unknown_wrong_and_closed_are_told_apart_by_nothing(database: Database) 
         ("not an address", "wrong password"),
         ("a\x00b@example.org", "wrong password"),
         ("x" * 400 + "@example.org", "wrong password"),
+        (ANN.replace("a", "\uff41"), ANNS),
         ("", ""),
     ]
     errors = {said(refusal(lambda who=who: sign_in(database, *who, verify=hasher))) for who in tries}  # type: ignore[misc]
     assert len(errors) == 1
     assert errors.pop()[0] is SignInRefused
     assert len(hasher.seen) == len(tries), "the work is done for everybody"
-    assert sorted(hasher.seen) == sorted([True, False, True, False, False, False, False, False])
+    assert sorted(hasher.seen) == sorted([True, False, True, False, False, False, False, False, False])
 
 
 def test_the_log_does_not_repeat_what_was_typed_as_an_address(database: Database) -> None:
@@ -188,8 +189,7 @@ def test_ten_failures_lock_an_address_known_or_not(database: Database, email: st
         address = f"198.51.100.{number}"  # from ten places
         error = refusal(lambda a=address: sign_in(database, email, "wrong password", address=a, verify=hasher))  # type: ignore[misc]
         assert type(error) is SignInRefused
-    spelt = ["  " + email.upper(), email, email.replace("example", "ｅxample")]
-    for other in spelt:
+    for other in ["  " + email.upper() + "\n", email]:
         error = refusal(lambda o=other: sign_in(database, o, ANNS, verify=hasher))  # type: ignore[misc]
         assert isinstance(error, SignInBlocked)
         assert 0 < error.retry_after <= 900

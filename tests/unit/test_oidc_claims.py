@@ -135,6 +135,14 @@ def test_what_is_no_address_is_none(value: object) -> None:
     assert verify(email=value).email is None
 
 
+@pytest.mark.parametrize(
+    "value", ["\uff41nn@example.org", "\u212aen@example.org", "\u017fam@example.org", "\u0130@b.org"]
+)
+def test_a_mailbox_that_is_only_written_like_another_is_none(value: str) -> None:
+    """Each becomes an ASCII address when it is put into lower case or a normal form."""
+    assert verify(email=value).email is None
+
+
 @pytest.mark.parametrize(("issuer", "audience"), [("", "corpuscope"), (ISSUER, "")])
 def test_without_settings_nobody_comes_in(issuer: str, audience: str) -> None:
     with pytest.raises(SignInRefused):
