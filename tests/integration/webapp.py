@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 
@@ -37,6 +38,7 @@ class WebApp:
     database: Database
     log: Path
     tokens: set[str] = field(default_factory=set)
+    browsers: list[Browser] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -48,14 +50,20 @@ class WebApp:
 
     def browser(self, session: str | None = None) -> Browser:
         """A browser without anything, or with the session cookie that somebody has."""
-        return Browser(self, session)
+        self.browsers.append(Browser(self, session))
+        return self.browsers[-1]
 
 
 class Browser(httpx.Client):
     """A browser's cookies and headers, without the rest; it follows no redirect by itself."""
 
     def __init__(self, app: WebApp, session: str | None = None) -> None:
-        super().__init__(base_url=app.address, timeout=30, headers={"Origin": app.address, "User-Agent": "Firefox/1"})
+        super().__init__(
+            base_url=app.address,
+            timeout=30,
+            headers={"Origin": app.address, "User-Agent": "Firefox/1"},
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         self._webapp = app
         if session is not None:
             self.cookies.set(SESSION, session, domain="127.0.0.1")
@@ -68,7 +76,8 @@ class Browser(httpx.Client):
 
     def submit(self, path: str, **fields: str) -> httpx.Response:
         """Post a form as a page of ours does."""
-        response = self.post(path, data=fields, headers=FROM_OUR_PAGE)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}  # also where there are no fields
+        response = self.post(path, content=urlencode(fields), headers={**FROM_OUR_PAGE, **form})
         if self.session:
             self._webapp.tokens |= {self.session, self.session.partition(".")[0]}
         return response
@@ -110,6 +119,8 @@ def running_app(database: Database, **changes: object) -> Iterator[WebApp]:
             _wait_for(app, process)
             yield app
         finally:
+            for browser in app.browsers:
+                browser.close()
             process.terminate()
             process.wait(30)
 
