@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from time import sleep
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from rag.auth.passwords import verify_password
 from rag.auth.secret_tokens import Signer, new_token
 from rag.errors import CorpuscopeError, InvalidInput, NotAllowed, SignInBlocked, SignInRefused
 from rag.records import LOCAL_USER
-from rag.store.database import Database
+from rag.store.database import Database, connect
 from tests.integration.door import (
     ANN,
     ANNS,
@@ -213,6 +214,36 @@ def test_guesses_side_by_side_get_no_further_than_one_by_one(database: Database)
     assert all(isinstance(one, SignInRefused) for one in got)
     assert len(hasher.seen) == 10
     assert sum(isinstance(one, SignInBlocked) for one in got) == 14
+
+
+def test_a_crowd_that_was_let_in_before_the_lock_guesses_no_more_than_was_left(database: Database) -> None:
+    """All find the door open and wait to be counted; five tries are left for eight."""
+    make_first(database)
+    for _ in range(5):
+        refusal(lambda: sign_in(database, ANN, "wrong password"))
+    hasher = Hasher()
+    with ThreadPoolExecutor(1) as beside:
+        with connect(database.owner_dsn) as conn, conn.transaction():
+            conn.execute("select from corpuscope.throttles for update")
+            crowd = beside.submit(at_once, lambda _: sign_in(database, ANN, "wrong password", verify=hasher), 8)
+            wait_for_lock(database, 8)
+        got = crowd.result()
+    assert sum(isinstance(one, SignInBlocked) for one in got) == 3
+    assert len(hasher.seen) == 5
+
+
+def wait_for_lock(database: Database, waiting: int) -> None:
+    """Until so many sign-ins wait for a row."""
+    with connect(database.owner_dsn) as conn:
+        for _ in range(1000):
+            row = conn.execute(
+                "select count(*) from pg_stat_activity where datname = current_database()"
+                " and application_name = 'corpuscope accounts' and wait_event_type = 'Lock'"
+            ).fetchone()
+            if row == (waiting,):
+                return
+            sleep(0.01)
+    raise AssertionError(f"never did {waiting} wait: {row}")
 
 
 def test_the_right_password_forgives_what_went_before(database: Database) -> None:
