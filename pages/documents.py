@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import streamlit as st
 
 from pages.parts.collection_dialogs import collection_form, try_sample
 from pages.parts.document_actions import act_on_all, document_actions, open_document
-from pages.parts.document_table import CSV_COLUMNS, csv_rows, document_table
+from pages.parts.document_table import CSV_COLUMNS, MOST_ROWS, csv_rows, document_table
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.guests import is_guest, nothing_public
@@ -22,12 +23,21 @@ from pages.parts.session import connect, require_database, require_user
 from pages.parts.uploads import FORMATS, upload_form
 from pages.parts.words import count, guarded, plain
 from rag.corpus.documents import list_documents
-from rag.corpus.progress import Progress, read_progress
-from rag.records import FINAL_STAGES, Collection, DocumentRow
+from rag.corpus.progress import STAGES, Progress, read_progress
+from rag.records import FINAL_STAGES, Collection, DocumentRow, Stage
 
 #: Seconds between two looks while something goes on, and while nothing does (somebody else may add documents).
 BUSY_S, IDLE_S = 1.0, 5.0
 _LISTED = "documents_listed"
+
+_UNREADY = tuple(stage for stage in STAGES if stage != "ready")
+#: What the toolbar can show, each with the stages it stands for; None for all.
+_GROUPS: dict[str, Sequence[Stage] | None] = {
+    "All": None,
+    "Ready": ("ready",),
+    "In work": tuple(stage for stage in STAGES if stage not in FINAL_STAGES),
+    "Failed": ("failed", "cancelled"),
+}
 
 
 def show_first_steps() -> None:
@@ -68,11 +78,11 @@ def show_documents(collection: Collection) -> None:
     """
     with connect() as conn:
         progress = read_progress(conn, collection.id)
-        documents = _list_again(conn, collection, progress)
-    if documents:
-        _toolbar(collection, documents)
+        unready = list_documents(conn, collection.id, stages=_UNREADY)
+    if progress.documents:
+        _toolbar(collection, unready, progress.documents)
     view = st.fragment(live_view, run_every=BUSY_S if progress.active else IDLE_S, key="live-documents")
-    view(collection, progress.active, bool(documents))
+    view(collection, progress.active, bool(progress.documents))
 
 
 @guarded
@@ -80,19 +90,19 @@ def live_view(collection: Collection, was_active: bool, had_documents: bool) -> 
     with connect() as conn:
         progress = read_progress(conn, collection.id)
         documents = _list_again(conn, collection, progress)
-    if bool(documents) != had_documents:
+    if bool(progress.documents) != had_documents:
         st.rerun()
-    _tick_at_the_right_pace(progress, documents, was_active)
-    if not documents:
+    _tick_at_the_right_pace(progress, was_active)
+    if not progress.documents:
         show_empty_collection(collection)
         return
     hint = " · Select rows to retry, cancel or delete them." if collection.role != "viewer" else ""
     progress_bar(progress, rate_of(collection, progress), hint=hint)
-    selected = document_table(_filter(documents), open_document)
+    selected = document_table(documents, open_document)
     document_actions(collection, selected)
 
 
-def _toolbar(collection: Collection, documents: list[DocumentRow]) -> None:
+def _toolbar(collection: Collection, unready: list[DocumentRow], total: int) -> None:
     """The filter on the left; what can be done with all documents on the right."""
     with st.container(horizontal=True, vertical_alignment="center", key="document-toolbar"):
         st.segmented_control(
@@ -109,14 +119,14 @@ def _toolbar(collection: Collection, documents: list[DocumentRow]) -> None:
         )
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
             if collection.role != "viewer":
-                act_on_all(documents)
+                act_on_all(unready)
             st.download_button(
                 "CSV",
                 handing_out(
                     collection.id,
                     "the table of documents",
-                    lambda conn: to_csv(csv_rows(documents), CSV_COLUMNS),
-                    rows=len(documents),
+                    lambda conn: to_csv(csv_rows(list_documents(conn, collection.id)), CSV_COLUMNS),
+                    rows=total,
                 ),
                 file_name=file_name(collection.name, "documents"),
                 mime="text/csv",
@@ -129,40 +139,30 @@ def _toolbar(collection: Collection, documents: list[DocumentRow]) -> None:
 
 
 def _list_again(conn: psycopg.Connection[Any], collection: Collection, progress: Progress) -> list[DocumentRow]:
-    """The documents; the session's own list of the last look while the stamp says that nothing changed."""
-    known: tuple[str, list[DocumentRow]] = st.session_state.get(_LISTED, ("", []))
-    stamp = f"{collection.id}/{progress.stamp}"
-    if known[0] != stamp:
-        known = stamp, list_documents(conn, collection.id)
+    """The documents that the toolbar asks for, one more than are drawn; those of the last look while nothing changed.
+
+    They are kept in the session: what one person may see is no matter for another.
+    """
+    group = st.session_state.get("document_filter") or "All"
+    name_part = st.session_state.get("document_name") or ""
+    look = (collection.id, progress.stamp, group, name_part)
+    known: tuple[tuple[UUID, str, str, str], list[DocumentRow]] | None = st.session_state.get(_LISTED)
+    if known is None or known[0] != look:
+        stages, most = _GROUPS[group], MOST_ROWS + 1
+        known = look, list_documents(conn, collection.id, stages=stages, name_part=name_part, limit=most)
         st.session_state[_LISTED] = known
     return known[1]
 
 
-def _tick_at_the_right_pace(progress: Progress, documents: list[DocumentRow], was_active: bool) -> None:
+def _tick_at_the_right_pace(progress: Progress, was_active: bool) -> None:
     """A fragment's pace is fixed by the run that made it: start over when work began or ended."""
     if progress.active == was_active:
         return
-    if was_active and documents:
-        failed = sum(document.stage == "failed" for document in documents)
-        ready = sum(document.stage == "ready" for document in documents)
-        words = f"{count(ready, 'document')} ready" + (f", {failed:,} failed" if failed else "")
+    if was_active and progress.documents:
+        failed = progress.stages["failed"]
+        words = f"{count(progress.stages['ready'], 'document')} ready" + (f", {failed:,} failed" if failed else "")
         notify(words, icon="error" if failed else "check_circle")
     st.rerun()
-
-
-_GROUPS: dict[str, Callable[[DocumentRow], bool]] = {
-    "All": lambda document: True,
-    "Ready": lambda document: document.stage == "ready",
-    "In work": lambda document: document.stage not in FINAL_STAGES,
-    "Failed": lambda document: document.stage in ("failed", "cancelled"),
-}
-
-
-def _filter(documents: list[DocumentRow]) -> list[DocumentRow]:
-    """Which documents the toolbar asks for: by state and by a part of the name."""
-    belongs = _GROUPS[st.session_state.get("document_filter") or "All"]
-    wanted = (st.session_state.get("document_name") or "").casefold().strip()
-    return [document for document in documents if belongs(document) and wanted in document.name.casefold()]
 
 
 require_user()

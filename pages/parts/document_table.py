@@ -76,7 +76,7 @@ def document_table(documents: Sequence[DocumentRow], on_open: OnOpen) -> list[Do
         alt="Documents of the collection with their state",
     )
     if len(documents) > MOST_ROWS:
-        st.caption(f"The newest {MOST_ROWS:,} of {len(documents):,} documents are shown; filter to see others.")
+        st.caption(f"The newest {MOST_ROWS:,} documents are shown; filter to see others.")
     rows = state.selection.rows
     return [shown[row] for row in rows if row < len(shown)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from psycopg.rows import args_row, class_row
 from rag.corpus import uploads
 from rag.errors import InvalidInput, NotAllowed, NotFound
 from rag.reading.media import safe_name
-from rag.records import DocumentRow, FailedJob, StoredUpload
+from rag.records import DocumentRow, FailedJob, Stage, StoredUpload
 
 OnName = Literal["ask", "replace", "keep_both"]
 
@@ -91,12 +91,28 @@ def _take_place_of(conn: psycopg.Connection[Any], namesake: UUID) -> UUID:
     return older
 
 
-def list_documents(conn: psycopg.Connection[Any], collection_id: UUID) -> list[DocumentRow]:
-    """All documents of a collection, newest first; cheap enough to ask every second."""
+def list_documents(
+    conn: psycopg.Connection[Any],
+    collection_id: UUID,
+    *,
+    stages: Collection[Stage] | None = None,
+    name_part: str = "",
+    limit: int | None = None,
+) -> list[DocumentRow]:
+    """The documents of a collection, newest first; cheap enough to ask every second with a ``limit``.
+
+    Only those in ``stages`` and with ``name_part`` somewhere in their name, whatever its case, if these are given.
+    """
+    conditions = ["d.collection_id = %(collection)s"]
+    if stages is not None:
+        conditions.append("d.stage = any (%(stages)s)")
+    if name_part := name_part.replace("\x00", "").strip():
+        conditions.append("strpos(lower(d.name), lower(%(part)s)) > 0")
+    values = {"collection": collection_id, "stages": list(stages or ()), "part": name_part, "limit": limit}
     # By position and in binary: it takes a third of the time, and this is what a live view spends its time on.
     with conn.cursor(row_factory=args_row(DocumentRow), binary=True) as cursor:
         return cursor.execute(
-            _SELECT + "where d.collection_id = %s order by d.created_at desc, d.name", [collection_id]
+            f"{_SELECT} where {' and '.join(conditions)} order by d.created_at desc, d.name limit %(limit)s", values
         ).fetchall()
 
 

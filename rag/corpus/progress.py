@@ -13,7 +13,8 @@ from psycopg.rows import class_row, tuple_row
 
 from rag.records import FINAL_STAGES, Stage, WorkerStatus
 
-_STAGES: tuple[Stage, ...] = get_args(Stage)
+#: All that a document goes through, in order.
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Progress:
     stamp: str
     worker: WorkerStatus
     at: datetime
+
+    @property
+    def documents(self) -> int:
+        """All documents of the collection."""
+        return sum(self.stages.values())
 
     @property
     def unfinished(self) -> int:
@@ -65,7 +71,7 @@ def read_progress(conn: psycopg.Connection[Any], collection_id: UUID) -> Progres
         row = cursor.execute(_COUNTS, {"collection": collection_id}).fetchone()
     assert row is not None
     stages, paused, chunks, embedded, embedded_total, waiting, longest_wait_s, stamp, *worker, at = row
-    stages = dict.fromkeys(_STAGES, 0) | (stages or {})
+    stages = dict.fromkeys(STAGES, 0) | (stages or {})
     status = WorkerStatus(*worker)
     return Progress(stages, paused, chunks, embedded, embedded_total, waiting, longest_wait_s, stamp, status, at)
 

@@ -260,6 +260,27 @@ def test_progress_counts_stages_and_waiting_and_changes_its_stamp(
         assert read_progress(conn, corpus).unfinished == 0
 
 
+def test_a_list_can_be_narrowed_and_cut(database: Database, alice: UUID, corpus: UUID, store: Store) -> None:
+    for name in ("Straße.txt", "STREET.txt", "50%.txt", "under_score.txt"):
+        store(name, name.encode())
+    with database.as_user(alice) as conn:
+
+        def names(**choice: Any) -> set[str]:
+            return {row.name for row in documents.list_documents(conn, corpus, **choice)}
+
+        first = documents.list_documents(conn, corpus)[0]
+        documents.cancel_documents(conn, [first.id])
+        assert names(stages=["cancelled"]) == {first.name}
+        assert names(stages=["stored", "cancelled"]) == names()
+        assert names(stages=[]) == set()
+        assert names(name_part="street") == {"STREET.txt"}
+        assert names(name_part=" STRASSE ") == set()
+        assert names(name_part="straße") == {"Straße.txt"}
+        assert names(name_part="%") == {"50%.txt"}
+        assert names(name_part="r_s") == {"under_score.txt"}
+        assert [row.name for row in documents.list_documents(conn, corpus, limit=1)] == [first.name]
+
+
 def test_whatever_a_list_shows_changes_the_stamp(database: Database, alice: UUID, corpus: UUID, store: Store) -> None:
     first, second = store("a.txt", b"one").document_id, store("b.txt", b"two").document_id
     assert first is not None

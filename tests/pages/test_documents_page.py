@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.parts.document_table import MOST_ROWS
 from pages.parts.product import Product
 from rag.corpus.collections import create_collection, list_collections
 from rag.corpus.documents import list_documents
@@ -110,6 +111,63 @@ def test_all_failed_are_retried_at_once(open_page: OpenPage, library: Library, d
     assert "No text was found in this file. Run OCR on it first." in app.dataframe[0].value["problem"].tolist()
     app.button(key="act_Retry all failed").click().run()
     assert documents_of(database, library.collection)["pump.md"].stage != "failed"
+
+
+@pytest.mark.parametrize(
+    ("group", "part", "names"),
+    [
+        ("All", "", {"pump.md", "lake.txt", "new.txt"}),
+        ("Ready", "", {"pump.md", "lake.txt"}),
+        ("In work", "", {"new.txt"}),
+        ("Failed", "", set()),
+        ("Ready", "PUMP", {"pump.md"}),
+        ("All", "nothing like it", set()),
+    ],
+)
+def test_the_toolbar_narrows_the_table(
+    open_page: OpenPage, library: Library, database: Database, group: str, part: str, names: set[str]
+) -> None:
+    with database.as_worker() as conn:
+        conn.execute("update public.documents set stage = 'ready' where collection_id = %s", [library.collection])
+    app = upload(open_page("documents"), new_txt=b"new")
+    app.session_state["document_filter"] = group
+    app.session_state["document_name"] = part
+    app.run()
+    assert not app.exception
+    assert set(app.dataframe[0].value["name"]) == names
+
+
+def test_of_a_long_list_only_the_newest_are_drawn(open_page: OpenPage, library: Library, database: Database) -> None:
+    with database.as_owner() as conn:
+        conn.execute(
+            """
+            insert into public.documents (collection_id, name, size, sha256, stage)
+            select %s, 'many-' || n, n, sha256(n::text::bytea), 'cancelled' from generate_series(1, %s) n
+            """,
+            [library.collection, MOST_ROWS],
+        )
+    app = open_page("documents")
+    assert not app.exception
+    assert len(app.dataframe[0].value) == MOST_ROWS
+    assert f"The newest {MOST_ROWS} documents are shown" in texts(app)
+    assert f"{MOST_ROWS + 2} documents" in texts(app)
+    app.session_state["document_name"] = "pump"
+    app.run()
+    assert set(app.dataframe[0].value["name"]) == {"pump.md"}
+    assert "are shown" not in texts(app)
+
+
+def test_a_row_changes_when_its_document_does(open_page: OpenPage, library: Library, database: Database) -> None:
+    app = open_page("documents")
+    with database.as_worker() as conn:
+        conn.execute(
+            "update public.documents set name = 'renamed.md', stage = 'failed', error = 'It broke.'"
+            " where name = 'pump.md'"
+        )
+    table = app.run().dataframe[0].value
+    (row,) = table[table["name"] == "renamed.md"].to_dict("records")
+    assert list(row["status"]) == ["Failed"]
+    assert row["problem"] == "It broke."
 
 
 def test_no_worker_is_a_state_and_not_silence(open_page: OpenPage, library: Library, database: Database) -> None:
