@@ -23,6 +23,7 @@ Kind = Literal["password", "oidc", "guest"]
 
 GRACE = timedelta(seconds=60)
 SIGNED_OUT = "signed out"
+SIGNED_OUT_EVERYWHERE = "signed out everywhere"
 STOLEN = "an old cookie of this session was used again, so somebody may have copied it"
 
 _LOOK = """
@@ -147,11 +148,18 @@ def end(conn: Connection[Any], session_id: UUID, reason: str = SIGNED_OUT) -> No
 
 def end_others(conn: Connection[Any], user_id: UUID, reason: str, *, keep: UUID | None = None) -> int:
     """End the sessions of a person, all but ``keep``; how many."""
-    return conn.execute(
+    ended = conn.execute(
         "update corpuscope.sessions set ended_at = now(), end_reason = %s"
         " where user_id = %s and ended_at is null and id is distinct from %s",
         [reason, user_id, keep],
     ).rowcount
+    if reason == SIGNED_OUT_EVERYWHERE:  # other reasons have entries of their own
+        conn.execute(
+            "select corpuscope.note(%s, subject => p.email, actor => p.user_id,"
+            " detail => jsonb_build_object('sessions', %s::int)) from corpuscope.people p where p.user_id = %s",
+            [reason, ended, user_id],
+        )
+    return ended
 
 
 def end_reason(conn: Connection[Any], session_id: UUID) -> str | None:

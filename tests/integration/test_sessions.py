@@ -127,6 +127,14 @@ def test_all_others_end(database: Database, ben: UUID) -> None:
     )
 
 
+def test_signing_out_everywhere_is_written_down(database: Database, ben: UUID) -> None:
+    tokens = [open_for(database, ben)[0] for _ in range(3)]
+    with database.as_accounts() as conn:
+        assert sessions.end_others(conn, ben, sessions.SIGNED_OUT_EVERYWHERE) == 3
+    assert [look(database, token) for token in tokens] == [None] * 3
+    assert audit(database)[-1] == ("signed out everywhere", BEN)
+
+
 def test_a_visit_is_noted_once_a_minute_and_only_if_it_is_one(database: Database, opened: tuple[str, Session]) -> None:
     _, session = opened
 
