@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 #: Says where the running one is; left behind by an unclean end only.
 _ADDRESS = "launcher.json"
-#: The app and the database go first when the processor is busy.
-_WORKER_NICENESS = 5
+#: The app and the database go first when the processor is busy: a busy worker gets a tenth of what they do. Less would
+#: starve its heartbeat where other programs take all there is.
+_WORKER_NICENESS = 10
 _PATIENCE_WITH_APP_S = 5.0
 _LOOK_S = 0.1
 _STOP_LIMIT_S = 12.0

@@ -158,6 +158,15 @@ def test_it_serves_says_where_and_ctrl_c_stops_all_of_it(start: Callable[..., Ru
     assert "did not stop in time" not in first.said
 
 
+def test_a_worker_gives_way_to_the_app(start: Callable[..., Running], port: int) -> None:
+    running = start(port)
+    until(lambda: ready(running))
+    app, worker = running.child("streamlit"), running.child("rag.cli worker")
+    assert app is not None
+    assert worker is not None
+    assert worker.nice() > app.nice()
+
+
 def test_a_second_start_elsewhere_names_the_first(start: Callable[..., Running], port: int) -> None:
     first = start(port)
     until(first.answers)
