@@ -10,7 +10,7 @@ import pytest
 from psycopg import Connection
 
 from tests.permissions.attacks import PRIVATE_ATTACKS, PUBLIC_ATTACKS, SCENES, attack
-from tests.permissions.cast import ADMINISTRATOR, CLOSED, GUEST, OUTSIDERS, OWNER, STRANGER, Part, acting
+from tests.permissions.cast import ADMINISTRATOR, CLOSED, GUEST, OUTSIDERS, OWNER, PEOPLE, STRANGER, Part, acting
 
 #: What administrators are for, and what anybody may know of themselves.
 ADMINISTRATORS_OWN = {
@@ -90,3 +90,15 @@ def test_sharing_needs_a_role_an_address_and_a_collection(
     """Else an owner would let people into the installation, or make owners by a link that anybody may find."""
     with pytest.raises((psycopg.errors.RaiseException, psycopg.errors.InsufficientPrivilege)), acting(admin, OWNER):
         admin.execute(f"select {call}".encode(), target)
+
+
+@pytest.mark.parametrize("part", PEOPLE, ids=lambda part: part.name)
+def test_one_collection_is_viewable_as_all_are(admin: Connection[Any], part: Part) -> None:
+    """Searching asks of one collection what policies ask of all: the answers must never differ."""
+    with acting(admin, part):
+        row = admin.execute("select corpuscope.viewable_collections()").fetchone()
+        assert row is not None
+        admin.execute("select set_config('role', 'none', true)")  # may_view() is for functions only
+        found = admin.execute("select id from public.collections where corpuscope.may_view(id)").fetchall()
+        assert admin.execute("select corpuscope.may_view(null)").fetchone() == (False,)
+    assert {one[0] for one in found} == set(row[0])

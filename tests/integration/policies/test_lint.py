@@ -54,6 +54,14 @@ def test_the_lint_finds_a_bare_call(admin: Connection[Any], condition: str, clau
         assert [policy for _, policy, _ in bare_calls(admin)] == ["bare"]
 
 
+def test_no_policy_compares_with_an_array(admin: Connection[Any]) -> None:
+    """`= any (array)` looks at each of a thousand collections for each row; `in (select unnest(…))` is hashed."""
+    arrays = admin.execute(
+        "select tablename, policyname from pg_policies where coalesce(qual, '') || coalesce(with_check, '') ~ '= ANY'"
+    ).fetchall()
+    assert arrays == []
+
+
 def test_what_policies_call_may_be_called_once_a_query(admin: Connection[Any]) -> None:
     """A volatile function would be called for every row all the same."""
     called = admin.execute(
