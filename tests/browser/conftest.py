@@ -66,7 +66,7 @@ def find_chromium() -> str | None:
 
 def environment(home: Path, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORPUSCOPE_", "OPENAI_"))}
-    for name in ("DATABASE_URL", "CHAT_MODEL", "EMBEDDING_PROVIDER"):
+    for name in ("DATABASE_URL", "CHAT_MODEL", "EMBEDDING_PROVIDER", "AUTH", "PUBLIC_URL"):
         kept.pop(name, None)
     return kept | {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": str(port), "PYTHONWARNINGS": "ignore"}
 
@@ -93,23 +93,31 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def product(browser: Browser) -> Iterator[Running]:
     """`corpuscope` itself, as `make run` starts it."""
     with tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder:
-        home, port = Path(folder) / "home", _free_port()
-        with (Path(folder) / "output.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "rag.cli"],
-                cwd=ROOT,
-                env=environment(home, port),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        running = Running(f"http://127.0.0.1:{port}", home, process)
-        try:
-            _wait_until_it_answers(running)
+        with running_product(Path(folder) / "home") as running:
             yield running
-        finally:
-            _stop(process)
         assert not running.outside, f"pages fetched from outside: {running.outside}"
+
+
+@contextlib.contextmanager
+def running_product(home: Path, port: int | None = None, **settings: str) -> Iterator[Running]:
+    """Start it in ``home`` with more ``settings``, and stop it at the end as Ctrl-C does."""
+    port = port or _free_port()
+    home.parent.mkdir(exist_ok=True)
+    with (home.parent / "output.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rag.cli"],
+            cwd=ROOT,
+            env=environment(home, port) | settings,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    running = Running(f"http://127.0.0.1:{port}", home, process)
+    try:
+        _wait_until_it_answers(running)
+        yield running
+    finally:
+        _stop(process)
 
 
 @pytest.fixture
