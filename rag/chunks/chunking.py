@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rag.chunks.boundaries import LINE, find_breaks, find_headings, place_between
 from rag.chunks.context import Contexts
-from rag.chunks.tokens import TokenCounter
+from rag.chunks.tokens import TokenCounter, has_seams_in_words
 from rag.errors import InvalidInput
 
 #: A token that spans more characters than this counts for more than one: tokenizers call a word that is too long one
@@ -31,6 +31,9 @@ CONTEXT_TOKENS, CONTEXT_SHARE = 64, 0.25
 WHOLE = 4 / 3
 
 Array = npt.NDArray[Any]
+
+#: White space to any tokenizer; what else may be is left to it.
+_SPACES = frozenset(" \t\n\r")
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def chunk_text(
     """Cut ``text`` into chunks in order. A text not much over the size stays whole; white space alone gives none.
 
     ``page_starts[i]`` is where page i + 1 begins; empty for a text without pages. Every chunk's
-    :func:`embedding_input` with the passage prefix fits ``tokenizer.window``: it is counted, not estimated.
+    :func:`embedding_input` with the passage prefix fits ``tokenizer.window``: counts are exact, not estimated.
     """
     ruler = _Ruler(text, tokenizer)
     headings = find_headings(text)
@@ -116,7 +119,8 @@ class _Ruler:
     """Lengths of a document's spans in tokens without counting anew: a running total over the token starts."""
 
     def __init__(self, text: str, tokenizer: TokenCounter) -> None:
-        self.positions = np.concatenate(([0], tokenizer.starts(text), [len(text)])).astype(np.float64)
+        self.starts = tokenizer.starts(text)
+        self.positions = np.concatenate(([0], self.starts, [len(text)])).astype(np.float64)
         extents = np.diff(self.positions) / CHARS_PER_TOKEN
         extents[1:] = np.maximum(extents[1:], 1.0)
         self.totals = np.concatenate(([0.0], np.cumsum(extents)))
@@ -184,10 +188,17 @@ def _cut(places: tuple[Array, Array], ruler: _Ruler, limit: float, overlap: int)
 
 
 class _Fitter:
-    """Spans with their context, counted by the tokenizer itself."""
+    """Spans with their context and their exact count: added up where that is certain, else by the tokenizer itself."""
 
     def __init__(self, text: str, ruler: _Ruler, contexts: Contexts, tokenizer: TokenCounter) -> None:
         self.text, self.ruler, self.contexts, self.tokenizer = text, ruler, contexts, tokenizer
+        #: Whether the tokens of the document, which are known, are those of its chunks where they are cut at spaces.
+        self.adds_up = (
+            tokenizer.splits_at_spaces
+            and (not tokenizer.passage_prefix or tokenizer.passage_prefix[-1] in _SPACES)
+            and not has_seams_in_words(text)
+        )
+        self.head_sizes: dict[str, int] = {}
 
     def fitting(self, span: tuple[int, int]) -> tuple[int, int, str, int] | None:
         """The trimmed span with context and count, or None if it is empty or over the window."""
@@ -210,12 +221,35 @@ class _Fitter:
     def _count(self, spans: list[tuple[int, int]]) -> list[tuple[int, int, str, int]]:
         trimmed = [span for span in (_trim(self.text, *span) for span in spans) if span[0] < span[1]]
         contexts = [self.contexts.of(start, end, self.text) for start, end in trimmed]
-        inputs = [
-            self.tokenizer.passage_prefix + embedding_input(context, self.text[start:end])
-            for (start, end), context in zip(trimmed, contexts, strict=True)
-        ]
-        counts = self.tokenizer.counts(inputs)
+        counts = self._add_up(trimmed, contexts)
+        unknown = [at for at, count in enumerate(counts) if count < 0]
+        inputs = [self._head(contexts[at]) + self.text[slice(*trimmed[at])] for at in unknown]
+        for at, count in zip(unknown, self.tokenizer.counts(inputs) if inputs else [], strict=True):
+            counts[at] = count
         return [(*span, context, n) for span, context, n in zip(trimmed, contexts, counts, strict=True)]
+
+    def _add_up(self, spans: list[tuple[int, int]], contexts: list[str]) -> list[int]:
+        """Tokens of the spans behind their contexts, from the document's own tokens; -1 where that is not certain."""
+        if not self.adds_up:
+            return [-1] * len(spans)
+        firsts, lasts = np.searchsorted(self.ruler.starts, np.array(spans, np.int64).reshape(-1, 2).T)
+        return [
+            n + self._head_size(context) if self._stands_alone(*span) else -1
+            for span, context, n in zip(spans, contexts, (lasts - firsts).tolist(), strict=True)
+        ]
+
+    def _stands_alone(self, start: int, end: int) -> bool:
+        text = self.text
+        return (not start or text[start - 1] in _SPACES) and (end == len(text) or text[end] in _SPACES)
+
+    def _head(self, context: str) -> str:
+        """What stands before a chunk's text in the model's input."""
+        return self.tokenizer.passage_prefix + embedding_input(context, "")
+
+    def _head_size(self, context: str) -> int:
+        if context not in self.head_sizes:
+            self.head_sizes[context] = self.tokenizer.counts([self._head(context)])[0]
+        return self.head_sizes[context]
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from rag.chunks.tokens import TokenCounter
 MAX_PARTS = 4
 #: How far into a chunk a title is looked for.
 OPENING = 400
+
+_SIGNS = re.compile(r"[\W_]+")
 
 
 class Contexts:
@@ -36,10 +39,11 @@ class Contexts:
         """Title and headings that ``text[start:end]`` does not say itself, one line; empty if it says all."""
         if not self.budget:
             return ""
+        parts = [part for part in (self.title, *self.path(start)[1 - MAX_PARTS :]) if part]
+        if not parts:
+            return ""
         opening = _plain(text[start : min(end, start + OPENING + len(self.title))])
-        parts = [
-            part for part in (self.title, *self.path(start)[1 - MAX_PARTS :]) if part and _plain(part) not in opening
-        ]
+        parts = [part for part in parts if _plain(part) not in opening]
         if len(parts) > 1 and _plain(parts[0]) == _plain(parts[1]):
             del parts[0]
         key = tuple(parts)
@@ -71,4 +75,4 @@ def _paths(headings: Sequence[Heading]) -> list[tuple[str, ...]]:
 
 
 def _plain(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())
+    return _SIGNS.sub("", text.casefold())

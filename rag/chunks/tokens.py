@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,8 @@ BLOCK = 16_384
 #: Pieces tokenised at once: bounds the memory that a large document takes.
 BLOCKS_AT_ONCE = 32
 
+_LONG_WORD = re.compile(rf"[^ \n]{{{BLOCK // 2}}}")
+
 Starts = npt.NDArray[np.int64]
 
 
@@ -31,6 +34,11 @@ class TokenCounter(Protocol):
     @property
     def passage_prefix(self) -> str:
         """What the model wants in front of every passage; it takes its share of the window."""
+        ...
+
+    @property
+    def splits_at_spaces(self) -> bool:
+        """Whether the parts of a text that is cut at white space have the tokens that the whole has there."""
         ...
 
     def counts(self, texts: Sequence[str]) -> list[int]:
@@ -51,6 +59,8 @@ class ModelTokens:
         self.tokenizer = tokenizer
         self.window = window
         self.passage_prefix = passage_prefix
+        #: BERT's tokenizers look at one word after the other. Others may not, and their texts are counted one by one.
+        self.splits_at_spaces = _is_bert(tokenizer)
 
     @classmethod
     def from_folder(cls, folder: Path, *, window: int, passage_prefix: str = "") -> ModelTokens:
@@ -81,9 +91,21 @@ class ModelTokens:
             some = blocks[first : first + BLOCKS_AT_ONCE]
             encodings = self.tokenizer.encode_batch([text[a:b] for a, b in some], add_special_tokens=False)
             for (offset, _), encoding in zip(some, encodings, strict=True):
-                starts = np.fromiter((start for start, _ in encoding.offsets), np.int64, len(encoding))
+                starts = np.array([start for start, _ in encoding.offsets], np.int64)
                 found.append(np.maximum.accumulate(starts) + offset)
         return np.concatenate(found)
+
+
+def _is_bert(tokenizer: Tokenizer) -> bool:
+    parts = (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model)
+    return [type(part).__name__ for part in parts] == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and not any(
+        any(map(str.isspace, token.content)) for token in tokenizer.get_added_tokens_decoder().values()
+    )
+
+
+def has_seams_in_words(text: str) -> bool:
+    """Whether :meth:`ModelTokens.starts` had to cut a word for want of white space."""
+    return len(text) > BLOCK and _LONG_WORD.search(text) is not None
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

@@ -57,6 +57,10 @@ class SharedWords:
     def passage_prefix(self) -> str:
         return ""
 
+    @property
+    def splits_at_spaces(self) -> bool:
+        return False
+
     def counts(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) + 2 for text in texts]
 
