@@ -103,17 +103,25 @@ class Load:
 
     def _measure(self) -> tuple[float, float]:
         app = product = 0.0
-        for process in psutil.process_iter(["cmdline", "environ", "cpu_times"]):
-            home = (process.info["environ"] or {}).get("CORPUSCOPE_HOME")
-            if home != self._home and self._home not in " ".join(process.info["cmdline"] or ()):
-                continue
-            if process.pid == os.getpid():
-                continue
-            times = process.info["cpu_times"]
-            product += times.user + times.system + times.children_user + times.children_system
-            if self._port in process.info["cmdline"] and "streamlit" in process.info["cmdline"]:
-                app += times.user + times.system
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                times, command = process.cpu_times(), process.cmdline()
+                product += times.user + times.system + times.children_user + times.children_system
+                if self._port in command and "streamlit" in command:
+                    app += times.user + times.system
         return app, product
+
+    def _processes(self) -> set[psutil.Process]:
+        """What runs in the product's home, and the children of these: the database's are known by nothing else."""
+        found: set[psutil.Process] = set()
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            home = (process.info["environ"] or {}).get("CORPUSCOPE_HOME")
+            if process.pid != os.getpid() and (
+                home == self._home or self._home in " ".join(process.info["cmdline"] or ())
+            ):
+                with contextlib.suppress(psutil.Error):
+                    found |= {process, *process.children(recursive=True)}
+        return found
 
 
 @contextlib.contextmanager
