@@ -39,10 +39,11 @@ def show_activity(collection: Collection) -> None:
         pd.DataFrame(rows),
         key=f"activity-{collection.id}",
         hide_index=True,
-        height=min(38 + 35 * len(rows), 430),
+        height=min(37 + 35 * len(rows), 430),
+        row_height=35,
         column_config={
-            "When": st.column_config.TextColumn(width=110),
-            "What": st.column_config.TextColumn(width="large"),
+            "When": st.column_config.TextColumn(width=100),
+            "What": st.column_config.TextColumn(width=600),
         },
         alt="What was done in the collection",
     )

@@ -64,10 +64,11 @@ def show_sharing(collection_id: UUID) -> None:
         key="sharing_view",
         label_visibility="collapsed",
     )
-    if view == "activity":
-        show_activity(collection)
-    else:
-        show_people(collection)
+    with st.container(key=f"sharing-{view}"):  # of its own for each view, so that nothing of the other one lingers
+        if view == "activity":
+            show_activity(collection)
+        else:
+            show_people(collection)
 
 
 def show_people(collection: Collection) -> None:
@@ -133,7 +134,7 @@ def _share_with(collection: Collection, email: str, role: Role) -> None:
     _show_link(
         collection,
         shared.token,
-        f"**{plain(email)}** has no account here yet. Send this link, which works for that address only:",
+        f"<b>{escape(email)}</b> has no account here yet. Send this link, which works for that address only:",
         email,
     )
 
@@ -145,9 +146,10 @@ def _make_link(collection: Collection, role: Literal["viewer", "editor"]) -> Non
 
 
 def _show_link(collection: Collection, token: str, words: str, email: str) -> None:
+    """``words`` are HTML, since Markdown would make a link of an e-mail address."""
     address = invitation_address(token)
     with st.container(border=True, key="invitation-link", gap="small"):
-        st.markdown(words)
+        st.html(f'<div class="cs-head"><span>{words}</span></div>')
         st.code(address, language=None, wrap_lines=True)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             until = to_local(datetime.now().astimezone() + timedelta(days=LINK_DAYS))
