@@ -19,6 +19,7 @@ from rag.corpus.limits import Usage, describe_left, my_limits, say_bytes, tighte
 from rag.errors import CorpuscopeError, LimitReached
 from rag.store.database import Database
 from tests.integration.conftest import Store
+from tests.integration.library import wait_until
 from tests.integration.townsfolk import open_account, run_as_owner, set_limits
 
 
@@ -135,23 +136,36 @@ def insert_document(conn: psycopg.Connection[Any], corpus: UUID, size: int) -> U
     return made
 
 
-def at_once(*acts: Callable[[threading.Barrier], object]) -> list[str]:
-    """Run all at the same time, each in a transaction of its own; what became of each."""
-    barrier, outcomes = threading.Barrier(len(acts)), ["" for _ in acts]
+Act = Callable[[psycopg.Connection[Any]], object]
 
-    def run(number: int) -> None:
+
+def at_once(database: Database, user: UUID, first: Act, second: Act) -> list[str]:
+    """What became of two transactions, of which the second acts while the first is done and not committed yet.
+
+    Where the second has to wait for the first, that commits as soon as it waits; else the second ends before it.
+    """
+    outcomes: list[str] = []
+
+    def run_second() -> None:
         try:
-            acts[number](barrier)
-            outcomes[number] = "done"
+            with database.as_user(user) as conn:
+                second(conn)
+            outcomes.append("done")
         except CorpuscopeError as error:
-            outcomes[number] = type(error).__name__ if isinstance(error, LimitReached) else str(error)
+            outcomes.append(type(error).__name__ if isinstance(error, LimitReached) else str(error))
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
-    for thread in threads:
+    with database.as_user(user) as conn:
+        first(conn)
+        thread = threading.Thread(target=run_second)
         thread.start()
-    for thread in threads:
-        thread.join(60)
-    return sorted(outcomes)
+        wait_until(lambda: not thread.is_alive() or waits(database))
+    thread.join(60)
+    return ["done", *outcomes]
+
+
+def waits(database: Database) -> bool:
+    """Whether anybody waits for somebody else's lock; the server is this run's own."""
+    return bool(run_as_owner(database, "select 1 from pg_locks where not granted"))
 
 
 @pytest.mark.parametrize("scope", ["person", "collection"])
@@ -161,15 +175,10 @@ def test_of_two_uploads_at_once_one_gets_the_last_place(
     set_limits(database, scope, alice if scope == "person" else corpus, files=2)
     store("first.txt", b"first")
 
-    def upload(data: bytes) -> Callable[[threading.Barrier], None]:
-        def run(barrier: threading.Barrier) -> None:
-            with database.as_user(alice) as conn:
-                barrier.wait(30)
-                store_document(conn, corpus, f"{data.decode()}.txt", io.BytesIO(data), max_bytes=100)
+    def upload(data: bytes) -> Act:
+        return lambda conn: store_document(conn, corpus, f"{data.decode()}.txt", io.BytesIO(data), max_bytes=100)
 
-        return run
-
-    assert at_once(upload(b"left"), upload(b"right")) == ["LimitReached", "done"]
+    assert at_once(database, alice, upload(b"left"), upload(b"right")) == ["done", "LimitReached"]
     assert len(files_in(database, corpus, alice)) == 2
 
 
@@ -177,27 +186,19 @@ def test_pieces_written_at_once_count_each_other(database: Database, corpus: UUI
     with database.as_user(alice) as conn:
         document = insert_document(conn, corpus, 4)
 
-    def write(part: int) -> Callable[[threading.Barrier], None]:
-        def run(barrier: threading.Barrier) -> None:
-            with database.as_user(alice) as conn:
-                barrier.wait(30)
-                conn.execute("insert into public.document_files values (%s, %s, '1234')", [document, part])
+    def write(part: int) -> Act:
+        return lambda conn: conn.execute("insert into public.document_files values (%s, %s, '1234')", [document, part])
 
-        return run
-
-    assert at_once(write(0), write(1)) == ["This file is larger than was said of it.", "done"]
+    assert at_once(database, alice, write(0), write(1)) == ["done", "This file is larger than was said of it."]
 
 
 def test_of_two_questions_at_once_one_is_the_last(database: Database, corpus: UUID, alice: UUID) -> None:
     set_limits(database, "collection", corpus, questions=1)
 
-    def put(barrier: threading.Barrier) -> None:
-        with database.as_user(alice) as conn:
-            chat = create_chat(conn, corpus)
-            barrier.wait(30)
-            ask(conn, chat, "How long?")
+    def put(conn: psycopg.Connection[Any]) -> None:
+        ask(conn, create_chat(conn, corpus), "How long?")
 
-    assert at_once(put, put) == ["LimitReached", "done"]
+    assert at_once(database, alice, put, put) == ["done", "LimitReached"]
 
 
 def test_questions_are_counted_by_person(database: Database, corpus: UUID, alice: UUID, bob: UUID) -> None:
