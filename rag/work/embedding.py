@@ -42,6 +42,8 @@ class Piece:
     content_hash: bytes
     context: str
     text: str
+    #: As chunking counted them; 0 of a chunk that another client made.
+    token_count: int
     model: ModelRow
 
     @property
@@ -91,11 +93,14 @@ def find_missing(conn: Connection[Any], ids: Sequence[int]) -> list[Piece]:
     conn.execute("select corpuscope.reuse_embeddings(%s::bigint[])", [list(ids)])
     with conn.cursor(binary=True) as cursor:
         rows = cursor.execute(
-            "select c.id, c.content_hash, c.context, c.text, m.id, m.provider, m.name, m.dimensions, m.window_tokens"
-            + _MISSING,
+            "select c.id, c.content_hash, c.context, c.text, c.token_count,"
+            " m.id, m.provider, m.name, m.dimensions, m.window_tokens" + _MISSING,
             [list(ids)],
         )
-        return [Piece(id, digest, context, text, ModelRow(*model)) for id, digest, context, text, *model in rows]
+        return [
+            Piece(id, digest, context, text, tokens, ModelRow(*model))
+            for id, digest, context, text, tokens, *model in rows
+        ]
 
 
 def embed_apart(texts: Sequence[str], embed: Embed, dimensions: int, *, tries: int = 0) -> list[Result]:

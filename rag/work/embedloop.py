@@ -19,8 +19,9 @@ from rag.work.workplace import Stopping, Workplace
 
 log = logging.getLogger(__name__)
 
-#: Messages (of at most 64 chunks) claimed at once, so that chunks of like length can be encoded together.
-CLAIM = 4
+#: Messages (of at most 64 chunks) claimed at once, so that chunks of like length can be encoded together: of documents
+#: with fifty chunks, padding takes .8 % of the time; with 4 messages it took 1.6 %.
+CLAIM = 8
 #: Texts encoded in one call; between calls a worker can stop, and vectors are written.
 SLICE = 64
 #: Vectors kept for equal content in the batches that follow, before the database knows them.
@@ -243,4 +244,4 @@ def _by_model(pieces: Sequence[Piece]) -> Iterator[tuple[ModelRow, list[Piece]]]
     for piece in pieces:
         models.setdefault(piece.model, []).append(piece)
     for model, some in models.items():
-        yield model, sorted(some, key=lambda piece: -len(piece.input))
+        yield model, sorted(some, key=lambda piece: (piece.token_count, len(piece.input)), reverse=True)
