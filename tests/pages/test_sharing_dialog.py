@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -388,6 +389,20 @@ def test_what_can_not_be_noted_is_not_handed_out(
     with pytest.raises(CorpuscopeError, match="isn't shared with you"):
         file()
     assert made == []
+
+
+def test_every_download_of_a_page_is_noted() -> None:
+    """Each download button gets its file from `handing_out`, unless what it holds is of no collection."""
+    of_no_collection = {"administration.py", "account.py"}
+    seen = 0
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("download_button"):
+                data = node.args[1] if len(node.args) > 1 else node
+                noted = isinstance(data, ast.Call) and ast.unparse(data.func) == "handing_out"
+                assert noted or path.name in of_no_collection, f"{path.name}:{node.lineno} hands out without a note"
+                seen += 1
+    assert seen >= 6
 
 
 def in_a_tab(word: str, make: Callable[[], Callable[[], bytes]]) -> Callable[[], bytes]:
