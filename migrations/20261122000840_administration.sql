@@ -93,7 +93,7 @@ $$;
 
 -- What goes when an account is deleted, and what passes to the administrator who does it.
 create function public.describe_person_removal(person uuid)
-returns table (inherited_collections text[], left_collections int, chats int, sessions int, files int)
+returns table (inherited_collections text[], left_collections int, chats int, sessions int, files int, invitations int)
 language plpgsql stable security definer set search_path = '' as $$
 begin
     perform corpuscope.require_administrator();
@@ -113,7 +113,11 @@ begin
            ),
            (select count(*)::int from public.chats h where h.created_by = person),
            (select count(*)::int from corpuscope.sessions s where s.user_id = person and s.ended_at is null and s.expires_at > now()),
-           (select count(*)::int from public.documents d where d.created_by = person);
+           (select count(*)::int from public.documents d where d.created_by = person),
+           (
+               select count(*)::int from corpuscope.invitations i
+               where i.invited_by = person and i.used_at is null and i.revoked_at is null and i.expires_at > now()
+           );
 end
 $$;
 
@@ -264,6 +268,11 @@ begin
         raise exception 'Limits are a person''s, a collection''s, or those of all guests.';
     elsif least(files, bytes, questions_per_day) < 0 then
         raise exception 'A limit is not negative.';
+    elsif subject is not null and not exists (
+        select from corpuscope.people p where scope = 'person' and p.user_id = subject and not p.is_guest
+        union all select from public.collections c where scope = 'collection' and c.id = subject
+    ) then
+        raise exception 'There is no such person or collection.';
     end if;
     delete from corpuscope.limits l where l.scope = set_limits.scope and l.subject is not distinct from set_limits.subject;
     if subject is null or coalesce(files, bytes, questions_per_day) is not null then
@@ -276,6 +285,22 @@ begin
     );
 end
 $$;
+
+-- What was granted to or counted for somebody or something that is gone means nothing any more.
+create function corpuscope.forget_limits() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+    gone constant uuid := (to_jsonb(old) ->> tg_argv[0])::uuid;
+begin
+    delete from corpuscope.limits l where l.subject = gone;
+    delete from corpuscope.question_counts q where q.subject = gone;
+    return null;
+end
+$$;
+create trigger forget_limits after delete on corpuscope.people
+    for each row execute function corpuscope.forget_limits('user_id');
+create trigger forget_limits after delete on public.collections
+    for each row execute function corpuscope.forget_limits('id');
 
 -- Collections by name and size, so that limits can be set and public ones be seen; not what is in them.
 create function public.list_all_collections()
@@ -301,14 +326,48 @@ begin
 end
 $$;
 
+-- What others call the caller, beside the e-mail address, which stays.
+create function public.set_my_name(name text) returns void
+language plpgsql security definer set search_path = '' as $$
+#variable_conflict use_variable
+declare
+    tidy constant text := trim(regexp_replace(coalesce(name, ''), '[[:cntrl:][:space:]]+', ' ', 'g'));
+    before text;
+    address text;
+begin
+    if length(tidy) > 200 then
+        raise exception 'A name has 200 characters at most.';
+    end if;
+    select p.name, p.email into before, address from corpuscope.people p
+    where p.user_id = auth.uid() and not p.is_guest and p.disabled_at is null for update;
+    if not found then
+        raise exception 'You have no account here.' using errcode = 'insufficient_privilege';
+    elsif before <> tidy then
+        update corpuscope.people p set name = tidy where p.user_id = auth.uid();
+        perform corpuscope.note('name changed', null, address, jsonb_build_object('name', tidy, 'before', before));
+    end if;
+end
+$$;
+
+-- An administrator takes the list of activity out: that is an export too.
+create function public.note_list_export(what text, rows int default null) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    perform corpuscope.require_administrator();
+    perform corpuscope.note('exported', null, left(what, 200), jsonb_strip_nulls(jsonb_build_object('rows', rows)));
+end
+$$;
+
 revoke all on function public.list_people(), public.set_administrator(uuid, boolean), public.set_account_open(uuid, boolean),
     public.describe_person_removal(uuid), public.delete_person(uuid), public.invite_person(text, boolean, bytea),
     public.make_password_reset(uuid, bytea), public.list_sessions(uuid), public.end_session(uuid), public.end_sessions(uuid, uuid),
-    public.list_limits(), public.set_limits(text, uuid, int, bigint, int), public.list_all_collections() from public;
+    public.list_limits(), public.set_limits(text, uuid, int, bigint, int), public.list_all_collections(), public.set_my_name(text),
+    public.note_list_export(text, int) from public;
 grant execute on function public.list_people(), public.set_administrator(uuid, boolean), public.set_account_open(uuid, boolean),
     public.describe_person_removal(uuid), public.delete_person(uuid), public.invite_person(text, boolean, bytea),
     public.make_password_reset(uuid, bytea), public.list_sessions(uuid), public.end_session(uuid), public.end_sessions(uuid, uuid),
-    public.list_limits(), public.set_limits(text, uuid, int, bigint, int), public.list_all_collections() to authenticated, service_role;
+    public.list_limits(), public.set_limits(text, uuid, int, bigint, int), public.list_all_collections(), public.set_my_name(text),
+    public.note_list_export(text, int) to authenticated, service_role;
 
 -- Functions are open to everybody unless that is taken back, those of triggers too; and whoever may make a temporary table
 -- may hang a trigger on it that runs with the rights of its owner, on rows of their choice. So neither is left open.

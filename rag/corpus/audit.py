@@ -5,7 +5,7 @@ People see what they did themselves, owners what was done in their collections, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
+
+from rag.corpus.limits import say_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,41 @@ class AuditEntry:
 
 
 def list_entries(
-    conn: psycopg.Connection[Any], *, collection: UUID | None = None, limit: int = 200, before: int | None = None
+    conn: psycopg.Connection[Any],
+    *,
+    collection: UUID | None = None,
+    actor: UUID | None = None,
+    actions: Sequence[str] | None = None,
+    text: str = "",
+    limit: int = 200,
+    before: int | None = None,
 ) -> list[AuditEntry]:
-    """The latest entries that the person may see, of one collection or of all; ``before`` is an entry's id."""
+    """The latest entries that the person may see: of one collection, by one ``actor``, of some ``actions``.
+
+    ``text`` has to be in the names, addresses or details, whatever its case; ``before`` is an entry's id.
+    """
     with conn.cursor(row_factory=class_row(AuditEntry)) as cursor:
         return cursor.execute(
             """
             select id, at, actor, actor_email, action, collection_id, collection_name, subject, detail
             from public.audit_log
             where (%(collection)s::uuid is null or collection_id = %(collection)s)
+              and (%(actor)s::uuid is null or actor = %(actor)s)
+              and (%(actions)s::text[] is null or action = any (%(actions)s))
+              and (%(text)s = '' or position(%(text)s in lower(
+                  concat_ws(' ', actor_email, action, subject, collection_name, detail)
+              )) > 0)
               and (%(before)s::bigint is null or id < %(before)s)
             order by id desc limit %(limit)s
             """,
-            {"collection": collection, "before": before, "limit": limit},
+            {
+                "collection": collection,
+                "actor": actor,
+                "actions": list(actions) if actions is not None else None,
+                "text": text.strip().lower(),
+                "before": before,
+                "limit": limit,
+            },
         ).fetchall()
 
 
@@ -87,8 +111,10 @@ def _exported(entry: AuditEntry) -> str:
 
 
 def _limits(entry: AuditEntry) -> str:
+    nothing = "no limit" if entry.subject.startswith("every ") else "default"
     values = ", ".join(
-        f"{what}: {'default' if value is None else f'{value:,}'}" for what, value in entry.detail.items()
+        f"{what}: {nothing if value is None else say_bytes(value) if what == 'bytes' else f'{value:,}'}"
+        for what, value in entry.detail.items()
     )
     return f"changed the limits of {entry.subject or entry.collection_name or 'a collection'} ({values})"
 
@@ -128,6 +154,9 @@ _SENTENCES: dict[str, Callable[[AuditEntry], str]] = {
     "account opened": lambda entry: f"opened the account {entry.subject} again",
     "made administrator": lambda entry: f"made {entry.subject} administrator",
     "no longer administrator": lambda entry: f"made {entry.subject} an ordinary account again",
+    "name changed": lambda entry: (
+        f"changed the name of {entry.subject} to “{entry.detail.get('name')}”, before “{entry.detail.get('before')}”"
+    ),
     "password changed": lambda entry: f"changed the password of {entry.subject}",
     "password reset link made": lambda entry: f"made a link with which {entry.subject} can choose a password",
     "limits changed": _limits,

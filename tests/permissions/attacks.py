@@ -54,6 +54,7 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "list_limits": "select * from list_limits()",
     "set_limits": "select set_limits('person', %(person)s, 0, 0, 0)",
     "list_all_collections": "select * from list_all_collections()",
+    "note_list_export": "select note_list_export('the list of activity')",
 }
 
 #: Open in the private schema, since policies and search_chunks() call them with the rights of whoever asks.
@@ -74,6 +75,7 @@ PRIVATE_ATTACKS: dict[str, str] = {
 #: What they say or make is the caller's own, or the same for everybody: there is nothing to attack.
 HARMLESS = {
     "create_collection": "makes a collection of the caller's own",
+    "set_my_name": "the caller's own name",
     "worker_status": "whether work goes on, not where or on what",
     "index_is_complete": "an invoker's function: true of whatever the caller does not see",
     "caller": "the caller",
