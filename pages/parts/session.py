@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.parts.product import Product, product
 from pages.parts.shell import navigated, open_frame
-from pages.parts.visit import find_identity
+from pages.parts.visit import find_identity, show_ended
 from pages.parts.words import plain
 from rag.auth.identity import Identity
 from rag.errors import SignInNeeded
@@ -29,10 +30,20 @@ def require_user() -> Identity:
         st.rerun()
     identity = find_identity()
     if identity is None:
-        # app.py says what happened. In a callback nothing can be run again, so that it fails instead.
-        st.rerun()
+        _end_run()
         raise SignInNeeded
     return identity
+
+
+def _end_run() -> None:
+    """Show that the session has ended, in place of everything; returns where no page is drawn at all."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None:
+        return
+    if context.fragment_ids_this_run:
+        st.rerun()
+    show_ended()
+    st.stop()
 
 
 def require_database() -> Product:

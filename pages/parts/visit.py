@@ -29,7 +29,11 @@ class _Known:
 
 
 def find_identity(*, again: bool = False) -> Identity | None:
-    """The person of this tab; None once the session has ended. With ``again``, the database is asked in any case."""
+    """The person of this tab; None once the session has ended.
+
+    With ``again``, once at the beginning of a run, the database is asked in any case, and the run counts as a visit; a
+    page that only ticks doesn't keep a session from ending.
+    """
     if not is_guarded():
         return LOCAL_IDENTITY
     known = st.session_state.get(_KNOWN)
@@ -38,7 +42,7 @@ def find_identity(*, again: bool = False) -> Identity | None:
     now = time.monotonic()
     if isinstance(known, _Known) and known.word == word and not again and now - known.looked_at < _FRESH_S:
         return known.identity
-    identity = _look(word)
+    identity = _look(word, touch=again)
     before = known.identity if isinstance(known, _Known) else None
     if before is not None and (identity is None or identity.user_id != before.user_id):
         # Nothing that the pages kept of one person is left for the next, or for whoever looks at the screen now.
@@ -47,7 +51,7 @@ def find_identity(*, again: bool = False) -> Identity | None:
     return identity
 
 
-def _look(word: str) -> Identity | None:
+def _look(word: str, *, touch: bool) -> Identity | None:
     """The person of the session that the gate's word names, as the database knows them now."""
     from rag.auth.sessions import find_session
 
@@ -56,7 +60,7 @@ def _look(word: str) -> Identity | None:
     if named is None or shared.database is None:
         return None
     with shared.database.as_accounts() as conn:
-        session = find_session(conn, UUID(named), idle=door.idle)
+        session = find_session(conn, UUID(named), idle=door.idle, touch=touch)
     return session.identity if session is not None else None
 
 

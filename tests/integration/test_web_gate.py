@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from rag.auth import sessions
-from rag.auth.secret_tokens import Signer, load_key
+from rag.auth import sessions, signing_in
+from rag.auth.secret_tokens import Signer, load_key, setup_code
 from rag.auth.sessions import Session
+from rag.commands.first_account import describe_first_account
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.web.entrance import SESSION_HEADER, Entrance
@@ -340,3 +341,36 @@ def test_an_hour_later_a_page_brings_a_new_token(behind: Telltale, entrance: Ent
 def test_without_sign_in_the_gate_stands_open(behind: Telltale) -> None:
     entrance = Entrance(Settings(_env_file=None), lambda: None)
     assert client(behind, entrance).get("/documents").text == "behind the gate"
+
+
+def test_over_https_the_cookie_is_for_https_alone(settings: Settings, database: Database) -> None:
+    token, session = make_first(database)
+    plain = Entrance(settings, lambda: database)
+    secure = Entrance(settings.model_copy(update={"public_url": "https://corpus.example.org"}), lambda: database)
+    assert "Secure" not in plain.session_cookie(token, session).split("; ")
+    assert "Secure" in secure.session_cookie(token, session).split("; ")
+    assert "Secure" in secure.drop(SESSION).split("; ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, False),
+        ({"corpuscope_host": "0.0.0.0"}, True),
+        ({"public_url": "https://corpus.example.org"}, True),
+        ({"public_url": "http://localhost:8501"}, False),
+        ({"auth": "none"}, False),
+    ],
+)
+def test_the_launcher_says_the_code_where_others_could_be_first(
+    settings: Settings, database: Database, changes: dict[str, str], asked: bool
+) -> None:
+    chosen = settings.model_copy(update=changes)
+    said = describe_first_account(database, chosen)
+    assert ("/sign-up" in said) is asked
+    assert (setup_code(load_key(chosen.corpuscope_home)) in said) is asked
+    code = setup_code(load_key(chosen.corpuscope_home))
+    if chosen.auth == "local":
+        here = {"device": "", "address": "", "settings": chosen}
+        signing_in.sign_up_first(database, "ann@example.org", "Ann", "correct horse battery", code=code, **here)  # type: ignore[arg-type]
+        assert describe_first_account(database, chosen) == ""
