@@ -9,6 +9,7 @@ else the machine does falls on all.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,20 +24,8 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg import Connection
 
-from benchmarks.bench_search import (
-    _OUTPUT,
-    _SCAN,
-    DIMENSIONS,
-    RLS_TARGET,
-    Row,
-    _cluster,
-    _compare,
-    _race,
-    _set_plans,
-    _tell,
-    _value,
-    _write_texts,
-)
+from benchmarks.bench_search import _OUTPUT, _SCAN, RLS_TARGET, _compare, _race, _set_plans
+from benchmarks.search_corpus import DIMENSIONS, Row, Vectors, cluster, write_texts
 from rag.corpus.collections import list_collections
 from rag.corpus.documents import list_documents
 from rag.retrieval.profiles import RetrievalProfile
@@ -65,7 +54,6 @@ _DOCUMENTS = """
     join index_documents x on x.index_id = c.active_index_id and x.document_id = d.id
     where d.collection_id = %(collection)s order by d.created_at desc, d.name"""
 
-Vectors = NDArray[np.float16]
 Arm = Callable[[NDArray[Any]], list[int]]
 
 
@@ -89,14 +77,17 @@ def run(rows: int = ROWS, queries: int = QUERIES) -> list[Row]:
     ):
         register_vector(admin)
         _set_plans(admin)
-        vectors, questions = _cluster(rows, queries)
+        vectors, questions = cluster(rows, queries)
         fill(admin, vectors)
         measured: list[Row] = []
         alone, *members = add_members(admin)
-        for member in members:
-            for name, arms in arms_of(admin, database, member).items():
-                measured.append(compare(name, member, arms, questions))
-            measured += measure_alone(database, alone, member, questions)
+        database.pool.wait()  # so that the app has one connection, like the raw SQL, and of one age
+        with psycopg.connect(server.dsn("supabase_admin"), autocommit=True) as raw:
+            _set_plans(raw)
+            for member in members:
+                for name, arms in arms_of(raw, database, member).items():
+                    measured.append(compare(name, member, arms, questions))
+                measured += measure_alone(database, alone, member, questions)
         return measured
 
 
@@ -109,9 +100,11 @@ def compare(name: str, member: Member, arms: dict[str, Arm], questions: Vectors)
 
 def fill(admin: Connection[Any], vectors: Vectors) -> None:
     """The chunks dealt out to collections, written past the triggers; words indexed as a worker would."""
-    _tell(f"writing {len(vectors):,} chunks into {COLLECTIONS:,} collections")
+    print(f"  writing {len(vectors):,} chunks into {COLLECTIONS:,} collections…", file=sys.stderr, flush=True)
+    row = admin.execute("select corpuscope.register_model('local', 'one', %s, 256, '', '')", [DIMENSIONS]).fetchone()
+    assert row is not None
     values = {
-        "model": _value(admin, "select corpuscope.register_model('local', 'one', %s, 256, '', '')", [DIMENSIONS]),
+        "model": row[0],
         "collections": COLLECTIONS,
         "documents": DOCUMENTS,
         "chunks": len(vectors) // COLLECTIONS // DOCUMENTS,
@@ -126,7 +119,7 @@ def fill(admin: Connection[Any], vectors: Vectors) -> None:
     for start in range(0, len(ids), 64):
         admin.execute("select corpuscope.index_lexical(%s)", [ids[start : start + 64]])
     admin.execute("vacuum analyze")
-    _tell("building the vector index")
+    print("  building the vector index…", file=sys.stderr, flush=True)
     admin.execute("select corpuscope.ensure_vector_index(%(model)s)", values)
     admin.execute("vacuum analyze")
 
@@ -146,7 +139,7 @@ _FILL = (
 
 def _copy(admin: Connection[Any], places: list[Any], values: Row, vectors: Vectors) -> None:
     size = values["chunks"]
-    texts = _write_texts(len(places) * size)
+    texts = write_texts(len(places) * size)
     columns = "index_id, document_id, collection_id, ordinal, start_char, end_char, text, language"
     with admin.cursor() as cursor, cursor.copy(f"copy chunks ({columns}) from stdin".encode()) as copy:
         for n, text in enumerate(texts):
@@ -217,7 +210,7 @@ def arms_of(admin: Connection[Any], database: Database, member: Member) -> dict[
 def measure_alone(database: Database, alone: Member, member: Member, questions: Vectors) -> list[Row]:
     """The same searches by somebody in many collections and by somebody in one: what sharing as such costs."""
     rng = np.random.default_rng(5)
-    texts = [" ".join(rng.permutation(text.split())[:10]) for text in _write_texts(len(questions))]
+    texts = [" ".join(rng.permutation(text.split())[:10]) for text in write_texts(len(questions))]
     found = []
     for mode in ("dense", "hybrid"):
         profile = RetrievalProfile.from_json({"mode": mode})
