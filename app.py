@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pages.parts.process import settle
 from pages.parts.shell import open_frame
 from pages.parts.words import show_error
 from rag.errors import CorpuscopeError
@@ -11,3 +12,4 @@ try:
     page.run()
 except CorpuscopeError as error:
     show_error(error)
+settle()

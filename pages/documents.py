@@ -17,7 +17,6 @@ from pages.parts.empty import empty_state
 from pages.parts.guests import is_guest, nothing_public
 from pages.parts.notices import notify
 from pages.parts.picker import collection_menu, page_header
-from pages.parts.process import settle
 from pages.parts.progress_bar import progress_bar, rate_of
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.uploads import FORMATS, upload_form
@@ -167,7 +166,6 @@ def _tick_at_the_right_pace(progress: Progress, was_active: bool) -> None:
 
 require_user()
 require_database()
-settle()
 chosen = page_header("Documents", collection_menu)
 if chosen is None:
     show_first_steps()

@@ -18,7 +18,7 @@ _GC_THRESHOLDS = (2_000, 10, 50)
 
 @functools.cache
 def settle() -> None:
-    """Once a process: pages call this when they have imported what they need; later calls do nothing."""
+    """Once a process, when a page has been drawn and its modules are there; later calls do nothing."""
     spare_what_stays()
     send_at_once()
 
