@@ -104,9 +104,8 @@ def _show_visitor(identity: Identity) -> None:
             st.html(f'<p class="cs-quiet cs-visitor">{escape(identity.email)}{role}</p>')
             if _exists("account"):
                 st.page_link(ROOT / "pages" / "account.py", label="Account", icon=":material/manage_accounts:")
-        st.html(
-            '<form method="post" action="/sign-out"><button class="cs-button" type="submit">Sign out</button></form>'
-        )
+        out = "Leave" if identity.is_guest else "Sign out"
+        st.html(f'<form method="post" action="/sign-out"><button class="cs-button" type="submit">{out}</button></form>')
 
 
 def _go_to_documents() -> None:

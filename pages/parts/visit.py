@@ -71,8 +71,8 @@ def knock(word: str) -> None:
 
 def show_ended() -> None:
     """What a tab shows whose session has ended, instead of anything else."""
-    with st.container(border=True, key="session-ended", horizontal_alignment="center"):
-        st.markdown("### Your session has ended")
+    with st.container(border=True, key="session-ended", width=480):
+        st.title("Your session has ended")
         st.write(_why() or "You were signed out, here or elsewhere, or nothing was done for too long.")
         st.html(f'<a class="cs-button" target="_self" href="{_sign_in_address()}">Sign in again</a>')
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from rag.auth import invitations, sessions
 from rag.auth.passwords import hash_password
@@ -181,6 +183,31 @@ def test_forms_of_our_own_address_are_taken_in_either_name(app: WebApp, ada: Bro
         browser = app.browser()
         browser.headers["Origin"] = origin
         assert browser.post("/sign-in", data={"email": ADA, "password": ADAS}).status_code == 303, origin
+
+
+def test_sockets_of_our_own_address_are_taken_in_either_name(app: WebApp, ada: Browser) -> None:
+    """Also by what stands behind the gate, when a proxy in between names the host differently."""
+    for origin in (app.address, "http://corpus.example.org"):
+        with connect(
+            f"ws://{app.host}/_stcore/stream",
+            origin=Origin(origin),
+            additional_headers={"Cookie": f"{SESSION}={ada.session}"},
+            subprotocols=[Subprotocol("streamlit")],
+        ) as opened:
+            assert opened.subprotocol == "streamlit", origin
+
+
+def test_a_proxy_on_this_machine_says_who_calls(app: WebApp, ada: Browser) -> None:
+    browser = app.browser()
+    agent = "Mozilla/5.0 (Windows) Firefox/140.0"
+    browser.headers.update({"X-Forwarded-For": "198.51.100.7, 203.0.113.9", "User-Agent": agent})
+    browser.submit("/sign-in", email=ADA, password=ADAS)
+    with app.database.as_accounts() as conn:
+        row = conn.execute(
+            "select address, device from corpuscope.sessions order by created_at desc limit 1"
+        ).fetchone()
+    # The last address is the one that the proxy saw; what is before it anybody may have written.
+    assert row == ("203.0.113.9", "Firefox on Windows")
 
 
 def test_what_is_no_form_is_not_read(app: WebApp, ada: Browser) -> None:
