@@ -48,6 +48,7 @@ class Product:
     def _open_database(self) -> None:
         database = _keep_trying(lambda: open_database(self.settings), self._note_database_problem)
         self.feed = Feed(database)
+        _keep_trying(lambda: _end_foreign_sessions(database, self.settings), self._note_database_problem)
         self.database = database
         self.database_problem = None
 
@@ -60,6 +61,14 @@ class Product:
 
     def _note_encoder_problem(self, problem: CorpuscopeError) -> None:
         self.encoder_problem = problem
+
+
+def _end_foreign_sessions(database: Database, settings: Settings) -> None:
+    if settings.auth != "none":
+        from rag.auth.sessions import end_foreign
+
+        with database.as_accounts() as conn:
+            end_foreign(conn, settings.auth)
 
 
 def _keep_trying(make: Callable[[], T], note: Callable[[CorpuscopeError], None]) -> T:

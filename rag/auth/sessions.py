@@ -162,6 +162,16 @@ def end_others(conn: Connection[Any], user_id: UUID, reason: str, *, keep: UUID 
     return ended
 
 
+def end_foreign(conn: Connection[Any], auth: Literal["local", "oidc"]) -> int:
+    """End the sessions that began by the other way of signing in, which is switched off now; how many."""
+    other: Kind = "oidc" if auth == "local" else "password"
+    return conn.execute(
+        "update corpuscope.sessions set ended_at = now(), end_reason = 'people sign in another way now'"
+        " where kind = %s and ended_at is null",
+        [other],
+    ).rowcount
+
+
 def end_reason(conn: Connection[Any], session_id: UUID) -> str | None:
     """Why a session ended, in words; None while it stands or if nothing is known of it."""
     row = conn.execute(

@@ -135,6 +135,15 @@ def test_signing_out_everywhere_is_written_down(database: Database, ben: UUID) -
     assert audit(database)[-1] == ("signed out everywhere", BEN)
 
 
+def test_another_way_of_signing_in_ends_what_began_by_the_first(database: Database, ben: UUID) -> None:
+    with database.as_accounts() as conn:
+        for kind in ("password", "oidc", "guest"):
+            sessions.open_session(conn, ben, kind, device="", address="", lasts=timedelta(days=1))
+        assert sessions.end_foreign(conn, "oidc") == 1
+        kinds = conn.execute("select kind from corpuscope.sessions where ended_at is null order by 1").fetchall()
+    assert kinds == [("guest",), ("oidc",)]
+
+
 def test_a_visit_is_noted_once_a_minute_and_only_if_it_is_one(database: Database, opened: tuple[str, Session]) -> None:
     _, session = opened
 
