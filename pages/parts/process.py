@@ -6,14 +6,18 @@ import functools
 import gc
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 import psutil
+from streamlit.runtime.media_file_manager import MediaFileMetadata
 
 #: New objects between two looks at the young ones, and looks at a generation between two at the next. A look stops all
 #: sessions, for about 10 ms at this size and 80 ms at five times as much.
 _GC_THRESHOLDS = (2_000, 10, 50)
+_DOWNLOAD_LASTS_S = 60.0
 
 
 @functools.cache
@@ -21,6 +25,7 @@ def settle() -> None:
     """Once a process, when a page has been drawn and its modules are there; later calls do nothing."""
     spare_what_stays()
     send_at_once()
+    keep_downloads()
 
 
 def spare_what_stays() -> None:
@@ -41,6 +46,22 @@ def send_at_once() -> int:
     from the listening socket.
     """
     return sum(_set_no_delay(fd) for fd in _server_sockets())
+
+
+def keep_downloads(lasts_s: float = _DOWNLOAD_LASTS_S, clock: Callable[[], float] = time.monotonic) -> None:
+    """Let a file that was made at a click stay until the browser has fetched it.
+
+    Streamlit drops it when two runs of anybody have ended: with a few live pages that is at once, and whoever clicked
+    gets "not found". It asks a file to be marked at each of these; here that counts once some time has passed.
+    """
+    orphaned: WeakKeyDictionary[MediaFileMetadata, float] = WeakKeyDictionary()
+
+    def mark_for_delete(metadata: MediaFileMetadata) -> None:
+        now = clock()
+        if now - orphaned.setdefault(metadata, now) >= lasts_s:
+            metadata._is_marked_for_delete = True
+
+    MediaFileMetadata.mark_for_delete = mark_for_delete  # type: ignore[assignment, method-assign]
 
 
 def _server_sockets() -> Iterator[int]:

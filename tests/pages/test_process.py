@@ -7,8 +7,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from streamlit.runtime.media_file_manager import MediaFileManager, MediaFileMetadata
+from streamlit.runtime.media_file_storage import MediaFileKind
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
-from pages.parts.process import send_at_once, spare_what_stays
+from pages.parts.process import keep_downloads, send_at_once, spare_what_stays
 
 
 def sends_at_once(connection: socket.socket) -> bool:
@@ -56,3 +59,31 @@ def test_what_is_there_is_spared_and_new_garbage_still_goes() -> None:
     ring.append(ring)
     del ring
     assert gc.collect() >= 1
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Streamlit's own way of forgetting files again, once a test has ended."""
+    original = MediaFileMetadata.mark_for_delete
+    yield
+    MediaFileMetadata.mark_for_delete = original  # type: ignore[method-assign]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_file_made_at_a_click_stays_while_others_runs_end() -> None:
+    files = MediaFileManager(MemoryMediaFileStorage("/media"))
+    now = [0.0]
+
+    def made_and_still_there_after(runs: int, pause_s: float) -> bool:
+        with files._lock:
+            file_id = files._storage.load_and_get_id(b"a,b", "text/csv", MediaFileKind.DOWNLOADABLE, f"{runs}.csv")
+            files._file_metadata[file_id] = MediaFileMetadata(kind=MediaFileKind.DOWNLOADABLE)
+        for _ in range(runs):
+            files.remove_orphaned_files()
+            now[0] += pause_s
+        return files.read_file(f"{file_id}.csv") is not None
+
+    assert not made_and_still_there_after(2, 0.01), "Streamlit keeps files by itself: keep_downloads() can go"
+    keep_downloads(60, lambda: now[0])
+    assert made_and_still_there_after(100, 0.1)
+    assert not made_and_still_there_after(100, 1.0)
