@@ -28,13 +28,22 @@ def handing_out(
     Streamlit calls it in a thread that knows no session, any time after the page was drawn. So the person is taken
     along from now, and whether their session still stands is asked then. ``what`` completes "Alice downloaded …".
     """
+
+    def note_and_make(conn: psycopg.Connection[Any]) -> bytes:
+        note_export(conn, collection_id, what, rows)
+        return make(conn)
+
+    return as_visitor(note_and_make)
+
+
+def as_visitor(make: Callable[[psycopg.Connection[Any]], bytes]) -> Callable[[], bytes]:
+    """The same for what is in no collection: ``make`` runs as the person of now, if their session still stands then."""
     identity, shared = require_user(), product()
 
     def hand_out() -> bytes:
         assert shared.database is not None
         _require_session(shared, identity)
         with shared.database.as_user(identity.claims) as conn:
-            note_export(conn, collection_id, what, rows)
             return make(conn)
 
     return hand_out

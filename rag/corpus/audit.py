@@ -111,12 +111,16 @@ def _exported(entry: AuditEntry) -> str:
 
 
 def _limits(entry: AuditEntry) -> str:
-    nothing = "no limit" if entry.subject.startswith("every ") else "default"
-    values = ", ".join(
-        f"{what}: {nothing if value is None else say_bytes(value) if what == 'bytes' else f'{value:,}'}"
+    whose = entry.subject or entry.collection_name or "a collection"
+    for_all = whose.startswith("every ")
+    values = [
+        f"{what}: {'no limit' if value is None else say_bytes(value) if what == 'bytes' else f'{value:,}'}"
         for what, value in entry.detail.items()
-    )
-    return f"changed the limits of {entry.subject or entry.collection_name or 'a collection'} ({values})"
+        if for_all or value is not None
+    ]
+    if not values:
+        return f"gave {whose} the default limits again"
+    return f"changed the limits of {whose} ({', '.join(values)})"
 
 
 def _profile(verb: str) -> Callable[[AuditEntry], str]:
