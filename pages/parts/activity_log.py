@@ -19,7 +19,7 @@ from rag.auth.administration import list_people, note_list_export
 from rag.corpus.audit import AuditEntry, describe, list_entries
 
 PAGE = 50
-#: Where earlier pages began; the last one is the page that is shown.
+#: What was asked for and where the pages begin that were turned; the last one is shown. Other filters start anew.
 _TRAIL = "activity_trail"
 
 _SHARING = ("shared", "role changed", "access removed", "left", "inherited", "made public", "made private")
@@ -76,7 +76,6 @@ def show_all_activity() -> None:
             key="activity_who",
             label_visibility="collapsed",
             width=220,
-            on_change=_first_page,
         )
         wanted = _filters(Wanted(actor))
         st.space("stretch")
@@ -95,9 +94,7 @@ def show_own_activity() -> None:
 
 
 def _filters(wanted: Wanted) -> Wanted:
-    kind = st.selectbox(
-        "What", list(KINDS), key="activity_kind", label_visibility="collapsed", width=230, on_change=_first_page
-    )
+    kind = st.selectbox("What", list(KINDS), key="activity_kind", label_visibility="collapsed", width=230)
     text = st.text_input(
         "Contains",
         key="activity_text",
@@ -106,7 +103,6 @@ def _filters(wanted: Wanted) -> Wanted:
         icon=":material/filter_list:",
         width=220,
         type="search",
-        on_change=_first_page,
     )
     return replace(wanted, kind=kind, text=(text or "").strip())
 
@@ -138,7 +134,7 @@ def _download(wanted: Wanted, *, noted: bool) -> None:
 
 
 def _show(wanted: Wanted) -> None:
-    trail: list[int] = st.session_state.get(_TRAIL, [])
+    trail = _trail(wanted)
     with connect() as conn:
         entries = wanted.read(conn, limit=PAGE + 1, before=trail[-1] if trail else None)
     if not entries:
@@ -147,7 +143,14 @@ def _show(wanted: Wanted) -> None:
         _table(entries[:PAGE])
     with st.container(horizontal=True, vertical_alignment="center"):
         if trail:
-            st.button("Newer", key="newer", icon=":material/chevron_left:", type="tertiary", on_click=_page_back)
+            st.button(
+                "Newer",
+                key="newer",
+                icon=":material/chevron_left:",
+                type="tertiary",
+                on_click=_turn,
+                args=(wanted, trail[:-1]),
+            )
         if len(entries) > PAGE:
             st.button(
                 "Older",
@@ -155,8 +158,8 @@ def _show(wanted: Wanted) -> None:
                 icon=":material/chevron_right:",
                 icon_position="right",
                 type="tertiary",
-                on_click=_page_on,
-                args=(entries[PAGE - 1].id,),
+                on_click=_turn,
+                args=(wanted, [*trail, entries[PAGE - 1].id]),
             )
 
 
@@ -190,13 +193,10 @@ def activity_row(entry: AuditEntry, me: UUID) -> dict[str, object]:
     }
 
 
-def _first_page() -> None:
-    st.session_state.pop(_TRAIL, None)
+def _trail(wanted: Wanted) -> list[int]:
+    asked, trail = st.session_state.get(_TRAIL, (wanted, []))
+    return list(trail) if asked == wanted else []
 
 
-def _page_on(before: int) -> None:
-    st.session_state[_TRAIL] = [*st.session_state.get(_TRAIL, []), before]
-
-
-def _page_back() -> None:
-    st.session_state[_TRAIL] = st.session_state.get(_TRAIL, [])[:-1]
+def _turn(wanted: Wanted, trail: list[int]) -> None:
+    st.session_state[_TRAIL] = (wanted, trail)

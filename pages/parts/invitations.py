@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts.confirmation import Act, confirm, open_dialog
+from pages.parts.confirmation import Act, close_dialog, confirm, open_dialog
 from pages.parts.one_time_links import link_address, show_link
 from pages.parts.product import settings
 from pages.parts.session import connect
@@ -87,33 +87,34 @@ def revoking(invitation: InvitationRow) -> Act:
 
 
 def show_invite_form() -> None:
-    """Inside the dialog: for whom, what it will mean, then the link."""
-    made = st.container()
-    email = st.text_input(
-        "E-mail address", key="invite_email", placeholder="Empty: for whoever has the link", max_chars=320
-    )
-    administrator = st.toggle("As administrator", key="invite_administrator")
-    address = (email or "").strip()
-    st.markdown("\n".join(f"- {effect}" for effect in foresee_invitation(address, administrator)))
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        wanted = st.button("Make the invitation", key="invite_make", type="primary", icon=":material/person_add:")
-    if not wanted:
-        return
-    try:
-        with connect() as conn:
-            token = invite_person(conn, address or None, administrator)
-    except CorpuscopeError as problem:
-        with made:
-            show_error(problem)
-        return
-    with made:
-        show_link(
-            link_address("join", token),
-            words="It works once, for a week.",
-            email=address,
-            subject="Your account for Corpuscope",
-            letter="With this link you make your account in Corpuscope. It works once, for a week.",
+    """Inside the dialog: for whom and what it will mean, then in its place the link."""
+    place = st.empty()
+    with place.container():
+        email = st.text_input(
+            "E-mail address", key="invite_email", placeholder="Empty: for whoever has the link", max_chars=320
         )
+        administrator = st.toggle("As administrator", key="invite_administrator")
+        address = (email or "").strip()
+        st.markdown("\n".join(f"- {effect}" for effect in foresee_invitation(address, administrator)))
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            st.button("Keep as it is", key="invite_keep", on_click=close_dialog)
+            wanted = st.button("Make the invitation", key="invite_make", type="primary", icon=":material/person_add:")
+    if wanted:
+        try:
+            with connect() as conn:
+                token = invite_person(conn, address or None, administrator)
+        except CorpuscopeError as problem:
+            show_error(problem)
+            return
+        with place.container():
+            show_link(
+                link_address("join", token),
+                whom=address or "whoever opens it first",
+                words="It works once, for a week.",
+                email=address,
+                subject="Your account for Corpuscope",
+                letter="With this link you make your account in Corpuscope. It works once, for a week.",
+            )
 
 
 def foresee_invitation(address: str, administrator: bool) -> Sequence[str]:

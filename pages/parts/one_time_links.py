@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -20,8 +21,9 @@ def link_address(path: Literal["join", "reset"], token: str) -> str:
     return f"{public.rstrip('/')}/{path}#{token}"
 
 
-def show_link(address: str, *, words: str, email: str | None, subject: str, letter: str) -> None:
+def show_link(address: str, *, whom: str, words: str, email: str | None, subject: str, letter: str) -> None:
     """The link to copy, or to send in an e-mail that begins with ``letter``. ``words`` say for how long it is good."""
+    st.html(f'<div class="cs-head"><span>The link for <b>{escape(whom)}</b></span></div>')
     st.code(address, language=None, wrap_lines=True)
     st.caption(f"{words} Copy it now: it is not shown again.")
     body = quote(f"{letter}\n\n{address}\n")

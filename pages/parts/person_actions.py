@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts.confirmation import Act, confirm, open_dialog
+from pages.parts.confirmation import Act, close_dialog, confirm, open_dialog
 from pages.parts.limits_overview import change_own_limits
 from pages.parts.limits_words import Held, effective, say_use
 from pages.parts.one_time_links import link_address, show_link
@@ -237,28 +237,32 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def show_reset(person: PersonRow) -> None:
-    """Inside the dialog: what the link does, then the link."""
-    made = st.container()
-    st.markdown(
-        "- Whoever opens the link chooses a new password for this account, once, within a day: give it to "
-        "nobody else.\n- Links made before stop working. The password stays as it is until the link is used; then all "
-        f"sessions end (now {person.sessions:,})."
-    )
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        wanted = st.button("Make the link", key="reset_make", type="primary", icon=":material/key:")
-    if not wanted:
-        return
-    try:
-        with connect() as conn:
-            token = acts.make_password_reset(conn, person.user_id)
-    except CorpuscopeError as problem:
-        show_error(problem)
-        return
-    with made:
-        show_link(
-            link_address("reset", token),
-            words="It works once, for a day.",
-            email=person.email,
-            subject="A new password for Corpuscope",
-            letter="With this link you choose a new password. It works once, for a day.",
+    """Inside the dialog: what the link does, then in its place the link."""
+    place = st.empty()
+    with place.container():
+        end = "session ends" if person.sessions == 1 else "sessions end"
+        st.markdown(
+            f"- Whoever opens the link chooses a new password for **{plain(person.email)}**, once, within a day: give "
+            "it to nobody else.\n"
+            f"- The password stays as it is until then; at that moment their {person.sessions:,} {end}.\n"
+            "- Links made before stop working now."
         )
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            st.button("Keep as it is", key="reset_keep", on_click=close_dialog)
+            wanted = st.button("Make the link", key="reset_make", type="primary", icon=":material/key:")
+    if wanted:
+        try:
+            with connect() as conn:
+                token = acts.make_password_reset(conn, person.user_id)
+        except CorpuscopeError as problem:
+            show_error(problem)
+            return
+        with place.container():
+            show_link(
+                link_address("reset", token),
+                whom=person.email,
+                words="It works once, for a day.",
+                email=person.email,
+                subject="A new password for Corpuscope",
+                letter="With this link you choose a new password. It works once, for a day.",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from html import escape
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import UUID
 
 import streamlit as st
@@ -21,6 +21,7 @@ from pages.parts.members import (
     show_confirmation,
     show_outcome,
 )
+from pages.parts.one_time_links import link_address
 from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import guarded, plain, show_error, to_local
@@ -160,12 +161,8 @@ def _show_link(collection: Collection, token: str, words: str, email: str) -> No
 
 
 def invitation_address(token: str) -> str:
-    """The link with the token in its fragment, which no server and no log on the way gets to see."""
-    public = product().settings.public_url
-    if not public:
-        here = urlsplit(st.context.url or "http://127.0.0.1:8501")
-        public = f"{here.scheme}://{here.netloc}"
-    return f"{public.rstrip('/')}/join#{token}"
+    """The link that holds an invitation's token."""
+    return link_address("join", token)
 
 
 def _letter(email: str, collection: Collection, address: str) -> str:

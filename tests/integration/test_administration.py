@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from rag.auth.sessions import Session, find_session, open_session
 from rag.corpus.audit import describe, list_entries
 from rag.corpus.collections import create_collection
 from rag.corpus.sharing import list_people_of, open_invitations, share, share_by_link
-from rag.errors import InvalidInput, LimitReached, NotAllowed, NotFound
+from rag.errors import CorpuscopeError, InvalidInput, LimitReached, NotAllowed, NotFound
 from rag.records import LOCAL_USER
 from rag.store.database import Database
 from tests.integration.conftest import Store
@@ -138,6 +139,35 @@ def test_the_last_administrator_stays_one(town: Database, alice: UUID, bob: UUID
     ):
         with pytest.raises(psycopg.errors.RaiseException, match="has to be administrator"):
             run_as_owner(town, statement, LOCAL_USER)
+
+
+@pytest.mark.parametrize("verb", ["delete", "close", "unmake"])
+def test_two_administrators_who_strike_at_once_leave_one(town: Database, alice: UUID, verb: str) -> None:
+    run_as_owner(town, "update corpuscope.people set password_hash = 'x' where user_id = %s", alice)
+    start = threading.Barrier(2)
+    refused: list[CorpuscopeError] = []
+
+    def strike(actor: UUID, other: UUID) -> None:
+        try:
+            with town.as_user(actor) as conn:
+                start.wait(20)
+                if verb == "delete":
+                    admin.delete_person(conn, other)
+                elif verb == "close":
+                    admin.set_account_open(conn, other, False)
+                else:
+                    admin.set_administrator(conn, other, False)
+        except CorpuscopeError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=strike, args=pair) for pair in ((alice, LOCAL_USER), (LOCAL_USER, alice))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(refused) == 1
+    left = "select count(*) from corpuscope.people where is_administrator and disabled_at is null"
+    assert run_as_owner(town, left) == [(1,)]
 
 
 def test_a_closed_account_is_no_administrator_that_counts(town: Database, alice: UUID) -> None:
