@@ -19,7 +19,7 @@ LOCAL_USER = UUID("00000000-0000-0000-0000-000000000001")
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A corpus as one person sees it: ``role`` is a member's own, and ``viewer`` for everybody else where it is public."""
+    """A corpus as one person sees it: ``role`` is a member's own; of a public one, everybody else is ``viewer``."""
 
     id: UUID
     name: str
