@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from rag.errors import DatabaseError
-from rag.store.accounts import Owner, check_programs, name_of, program
+from rag.store.system_account import Owner, check_programs, name_of, program
 
 MAJOR_VERSION = "18"
 SUPERUSER = "supabase_admin"

@@ -27,7 +27,7 @@ import psutil
 
 from rag.errors import DatabaseError
 from rag.locks import FileLock, exclusive
-from rag.store import accounts, datafolder
+from rag.store import datafolder, system_account
 
 DATABASE = "corpuscope"
 
@@ -94,7 +94,7 @@ class EmbeddedPostgres:
         self._users = FileLock(self.home / "postgres.users")
         self._thread_lock = threading.RLock()
         self._process = os.getpid()
-        self._owner: accounts.Owner | None = None
+        self._owner: system_account.Owner | None = None
 
     def __enter__(self) -> EmbeddedPostgres:
         return self.start()
@@ -166,17 +166,17 @@ class EmbeddedPostgres:
 
     def _prepare_home(self) -> None:
         if self._owner is None:
-            owner = accounts.find_owner()
-            accounts.make_private(self.home, owner)
+            owner = system_account.find_owner()
+            system_account.make_private(self.home, owner)
             self._owner = owner
 
     def _tell_wait(self, waited_s: float) -> None:
         self._progress(f"Another Corpuscope is starting or stopping the database ({waited_s:.0f} s)…")
 
     def _launch(self) -> None:
-        owner = self._owner or accounts.find_owner()
+        owner = self._owner or system_account.find_owner()
         datafolder.make_cluster(self.data, owner, self._progress, durable=self._durable)
-        accounts.check_programs(owner)
+        system_account.check_programs(owner)
         if self._clear_remains():
             return
         socket_folder = datafolder.find_socket_folder(self.data, owner)
@@ -185,12 +185,12 @@ class EmbeddedPostgres:
         with open(self._log_path, "ab", opener=_open_private) as log:
             said_before = log.tell()
             starter = subprocess.Popen(
-                [accounts.program("pg_ctl"), "start", "-w", "-t", f"{_START_LIMIT_S:.0f}", "-D", str(self.data)],
+                [system_account.program("pg_ctl"), "start", "-w", "-t", f"{_START_LIMIT_S:.0f}", "-D", str(self.data)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=accounts.CLEAN_ENVIRONMENT,
+                env=system_account.CLEAN_ENVIRONMENT,
                 start_new_session=True,
                 **owner.identity,
             )
