@@ -18,6 +18,8 @@ from streamlit.runtime.media_file_manager import MediaFileMetadata
 #: sessions, for about 10 ms at this size and 80 ms at five times as much.
 _GC_THRESHOLDS = (2_000, 10, 50)
 _DOWNLOAD_LASTS_S = 60.0
+#: Streamlit's own way, before :func:`keep_downloads`.
+MARK_AT_ONCE = MediaFileMetadata.mark_for_delete
 
 
 @functools.cache

@@ -154,7 +154,7 @@ def test_paused_documents_wait_and_resumed_ones_finish(shop: Workshop) -> None:
 
 
 def test_pausing_while_it_is_embedded_stops_and_resuming_goes_on(shop: Workshop) -> None:
-    document = shop.store("a.txt", prose(300))
+    document = shop.store("a.txt", prose(900))  # more chunks than a worker claims at once
     under_way, go_on = threading.Event(), threading.Event()
 
     def before(texts: object) -> None:

@@ -11,7 +11,7 @@ from streamlit.runtime.media_file_manager import MediaFileManager, MediaFileMeta
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 
-from pages.parts.process import keep_downloads, send_at_once, spare_what_stays
+from pages.parts.process import MARK_AT_ONCE, keep_downloads, send_at_once, spare_what_stays
 
 
 def sends_at_once(connection: socket.socket) -> bool:
@@ -63,10 +63,11 @@ def test_what_is_there_is_spared_and_new_garbage_still_goes() -> None:
 
 @pytest.fixture
 def forgetful() -> Iterator[None]:
-    """Streamlit's own way of forgetting files again, once a test has ended."""
-    original = MediaFileMetadata.mark_for_delete
+    """Streamlit's own way of forgetting files, whatever ran in this process before; and what there was, afterwards."""
+    before = MediaFileMetadata.mark_for_delete
+    MediaFileMetadata.mark_for_delete = MARK_AT_ONCE  # type: ignore[method-assign]
     yield
-    MediaFileMetadata.mark_for_delete = original  # type: ignore[method-assign]
+    MediaFileMetadata.mark_for_delete = before  # type: ignore[method-assign]
 
 
 @pytest.mark.usefixtures("forgetful")
