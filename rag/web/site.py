@@ -101,7 +101,7 @@ def sign_out(visit: Visit) -> Response:
     with visit.entrance.database.as_accounts() as conn:
         sessions.end(conn, visit.session.id, sessions.SIGNED_OUT)
         if everywhere:
-            sessions.end_others(conn, visit.session.identity.user_id, "signed out everywhere")
+            sessions.end_others(conn, visit.session.identity.user_id, sessions.SIGNED_OUT_EVERYWHERE)
     response = go_to(f"/sign-in?done={'everywhere' if everywhere else 'out'}")
     # What the app left in this browser's cache was for this person's eyes.
     response.headers["Clear-Site-Data"] = '"cache"'
