@@ -12,6 +12,7 @@ from pages.parts.words import plain
 from rag.corpus.baselines import Baseline
 from rag.errors import ModelNotReady
 from rag.retrieval.profiles import RetrievalProfile
+from rag.vectors.models import ModelRow
 
 
 @dataclass(frozen=True)
@@ -23,26 +24,30 @@ class Encoded:
     waiting: bool
 
 
-def encode(question: str, profile: RetrievalProfile) -> Encoded:
-    """The question as the profile needs it; by words while there is no model."""
+def encode(question: str, profile: RetrievalProfile, model: ModelRow | None = None) -> Encoded:
+    """The question as the profile needs it; by words while there is no model.
+
+    ``model`` is that of the index that is searched (:func:`rag.corpus.indexes.read_searched_index`), without it the one
+    that the settings name.
+    """
     if profile.mode == "lexical":
         return Encoded(None, profile, waiting=False)
-    encoder = product().encoder
+    encoder = product().encoder if model is None else product().encoder_for(model)
     if encoder is None:
         return Encoded(None, replace(profile, mode="lexical", threshold=None), waiting=True)
     return Encoded(encoder.embed_question(question), profile, waiting=False)
 
 
-def wait_for_model() -> None:
+def wait_for_model(model: ModelRow | None = None) -> None:
     """Says that results are by words for now, and starts over when the model is there."""
-    st.fragment(_watch_model, run_every=1, key="watch-model")()
+    st.fragment(_watch_model, run_every=1, key="watch-model")(model)
 
 
-def _watch_model() -> None:
+def _watch_model(model: ModelRow | None) -> None:
     shared = product()
-    if shared.encoder is not None:
+    if (shared.encoder if model is None else shared.encoder_for(model)) is not None:
         st.rerun()
-    problem = shared.encoder_problem
+    problem = shared.encoder_problem if model is None else shared.encoder_problem_for(model)
     if problem is None or isinstance(problem, ModelNotReady):
         words = "**The embedding model is still loading.** Until it is there, passages are found by their words alone."
     else:

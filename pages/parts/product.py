@@ -12,10 +12,12 @@ from typing import TypeVar
 import streamlit as st
 
 from rag.chat.feeds import Feed
+from rag.chunks.tokens import ModelTokens
 from rag.errors import CorpuscopeError, ModelNotReady
 from rag.settings import Settings, load_settings
 from rag.store.database import Database, open_database
-from rag.vectors.embedders import Embedder, load_question_encoder
+from rag.vectors.embedders import Embedder, load_question_encoder, load_question_tokens
+from rag.vectors.models import ModelRow, is_named, settings_for
 
 T = TypeVar("T")
 
@@ -38,12 +40,61 @@ class Product:
         self.encoder: Embedder | None = None
         self.database_problem: CorpuscopeError | None = None
         self.encoder_problem: CorpuscopeError | None = None
+        self._others: dict[tuple[str, str], Embedder] = {}
+        self._other_problems: dict[tuple[str, str], CorpuscopeError] = {}
+        self._loading: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
 
     def start(self) -> Product:
         """Begin to open everything; returns at once."""
         threading.Thread(target=self._open_database, name="open-database", daemon=True).start()
         threading.Thread(target=self._load_encoder, name="load-encoder", daemon=True).start()
         return self
+
+    def encoder_for(self, model: ModelRow) -> Embedder | None:
+        """What embeds questions to an index of ``model``; None until it is loaded, which this begins.
+
+        ``encoder`` is that of the model that the settings name; any other stays once it was asked for.
+        """
+        if self._is_default(model):
+            return self.encoder
+        key = model.provider, model.name
+        with self._lock:
+            if key in self._others:
+                return self._others[key]
+            if key not in self._loading:
+                self._loading.add(key)
+                threading.Thread(target=self._load_other, args=(model,), name="load-encoder", daemon=True).start()
+        return None
+
+    def encoder_problem_for(self, model: ModelRow) -> CorpuscopeError | None:
+        """Why :meth:`encoder_for` has nothing yet; None while nothing went wrong."""
+        if self._is_default(model):
+            return self.encoder_problem
+        return self._other_problems.get((model.provider, model.name))
+
+    def tokens_for(self, model: ModelRow) -> ModelTokens:
+        """What chunking under ``model`` counts with; :class:`ModelError` where its files are not at hand."""
+        return load_question_tokens(settings_for(self.settings, model))
+
+    def _is_default(self, model: ModelRow) -> bool:
+        encoder = self.encoder
+        if encoder is not None:
+            return (encoder.info.provider, encoder.info.name) == (model.provider, model.name)
+        return is_named(self.settings, model)
+
+    def _load_other(self, model: ModelRow) -> None:
+        """One try; a page that asks after it failed begins another."""
+        key = model.provider, model.name
+        try:
+            self._others[key] = load_question_encoder(settings_for(self.settings, model))
+            self._other_problems.pop(key, None)
+        except CorpuscopeError as problem:
+            self._other_problems[key] = problem
+            time.sleep(RETRY_S)
+        finally:
+            with self._lock:
+                self._loading.discard(key)
 
     def _open_database(self) -> None:
         database = _keep_trying(lambda: open_database(self.settings), self._note_database_problem)

@@ -11,7 +11,8 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from rag.errors import InvalidInput, NotAllowed
+from rag.errors import InvalidInput, NotAllowed, NotFound
+from rag.vectors.models import ModelRow
 
 IndexState = Literal["building", "ready", "active", "retired"]
 
@@ -31,6 +32,38 @@ class IndexRow:
     failed: int
     complete: bool
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedIndex:
+    """The index that a search looks into, and the model by which its questions are embedded."""
+
+    id: int
+    state: IndexState
+    model: ModelRow
+
+
+def read_searched_index(
+    conn: psycopg.Connection[Any], collection_id: UUID, index_id: int | None = None
+) -> SearchedIndex:
+    """The active index, or the one that is named; :class:`NotFound` if the collection has none such.
+
+    Embed the question by ``model`` and hand ``id`` on to the search: whatever is swapped in between, the vector meets
+    the vectors of its own model.
+    """
+    row = conn.execute(
+        """
+        select i.id, i.state, m.id, m.provider, m.name, m.dimensions, m.window_tokens
+        from public.collections c
+        join public.indexes i on i.collection_id = c.id and i.id = coalesce(%s, c.active_index_id)
+        join public.embedding_models m on m.id = i.model_id
+        where c.id = %s and i.state <> 'retired'
+        """,
+        [index_id, collection_id],
+    ).fetchone()
+    if row is None:
+        raise NotFound("That index does not exist, or its collection isn't shared with you.")
+    return SearchedIndex(row[0], row[1], ModelRow(*row[2:]))
 
 
 def list_indexes(conn: psycopg.Connection[Any], collection_id: UUID) -> list[IndexRow]:

@@ -139,6 +139,23 @@ def load_tokens(settings: Settings) -> ModelTokens:
     return ModelTokens.from_folder(folder, window=info.window, passage_prefix=info.passage_prefix)
 
 
+def load_question_tokens(settings: Settings) -> ModelTokens:
+    """As :func:`load_tokens`, for the app: nothing is downloaded or exported here.
+
+    :class:`ModelNotReady` until a worker has fetched the model or, where it comes without a ``tokenizer.json``,
+    exported it.
+    """
+    info = describe_model(settings, download=False)
+    if info.path is None:
+        return _hosted_tokens(info)
+    folder = info.path
+    if not (folder / "tokenizer.json").exists():
+        folder = export_folder(info, settings.corpuscope_home)
+        if not folder.exists():
+            raise ModelNotReady
+    return ModelTokens.from_folder(folder, window=info.window, passage_prefix=info.passage_prefix)
+
+
 def runs_openvino() -> bool:
     """Whether OpenVINO can be loaded on this machine."""
     try:

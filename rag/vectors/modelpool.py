@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from rag.chunks.tokens import TokenCounter
 from rag.settings import Settings
 from rag.vectors.embedders import Embedder, Vectors
-from rag.vectors.models import ModelInfo, describe_model
+from rag.vectors.models import ModelInfo, describe_model, settings_for
+from rag.vectors.models import ModelRow as ModelRow
 
 T = TypeVar("T")
 
 Load = Callable[[Settings], T]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """A row of ``embedding_models``, as far as work on an index needs it."""
-
-    id: int
-    provider: str
-    name: str
-    dimensions: int
-    window: int
 
 
 class ModelPool:
@@ -57,14 +46,7 @@ class ModelPool:
     def _settings_for(self, model: ModelRow) -> Settings:
         if (model.provider, model.name) == (self.default.provider, self.default.name):
             return self._settings
-        return self._settings.model_copy(
-            update={
-                "embedding_provider": model.provider,
-                "embedding_model": model.name,
-                "embedding_dimensions": model.dimensions,
-                "embedding_window": model.window,
-            }
-        )
+        return settings_for(self._settings, model)
 
 
 class _Shelf(Generic[T]):

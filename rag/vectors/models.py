@@ -63,6 +63,47 @@ class ModelInfo:
     path: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A row of ``embedding_models``, as far as work on an index and questions to it need it."""
+
+    id: int
+    provider: str
+    name: str
+    dimensions: int
+    window: int
+
+    @property
+    def label(self) -> str:
+        """What people call it: of a folder its name, not where it lies."""
+        return Path(self.name).name if self.provider == "local" and Path(self.name).is_absolute() else self.name
+
+
+def settings_for(settings: Settings, model: ModelRow) -> Settings:
+    """The settings under which ``model`` would be the one that they name; its server and key stay those of all."""
+    if is_named(settings, model):
+        return settings
+    return settings.model_copy(
+        update={
+            "embedding_provider": model.provider,
+            "embedding_model": model.name,
+            "embedding_dimensions": model.dimensions if model.provider == "openai" else 0,
+            "embedding_window": model.window if model.provider == "openai" else 0,
+        }
+    )
+
+
+def is_named(settings: Settings, model: ModelRow) -> bool:
+    """Whether ``model`` is the one that the settings name; looks at files at most, never at the network."""
+    if settings.embedding_provider != model.provider:
+        return False
+    try:
+        info = describe_model(settings, download=False)
+    except ModelError:
+        return settings.embedding_model == model.name
+    return info.name == model.name
+
+
 def describe_model(settings: Settings, *, download: bool = True) -> ModelInfo:
     """The model that the settings name; :class:`ModelError` in plain words if it can't be had.
 
