@@ -1,10 +1,11 @@
-"""What the embed thread keeps in mind: a batch under way, which models need rest, and which jobs met them in vain."""
+"""What the embed thread keeps in mind: a batch under way, the pace of models, and which need rest or failed what."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rag.errors import CorpuscopeError, ProviderBusy, ProviderRefused
@@ -16,6 +17,12 @@ from rag.work.leases import Lease
 
 #: A provider that asks for more is asked again after this.
 LONGEST_REST_S = 3600.0
+#: Texts encoded in one call, at least and at most. At the end of each call cores wait for the slowest: with 256 texts a
+#: call the packaged model encodes 4 % more a second than with 64.
+SLICE = 64
+MOST = 256
+#: Between calls a worker can stop, and vectors are written: a call shouldn't take longer than this.
+CALL_S = 3.0
 
 
 @dataclass
@@ -94,3 +101,22 @@ class Rests:
                 del self._in_vain[job.id]
             elif batch.asked:
                 self._in_vain[job.id] += 1
+
+
+class Pace:
+    """How many texts a model is given in one call: as many as it encodes in :data:`CALL_S`, going by its last call."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+
+    def size(self, model_id: int) -> int:
+        """Between :data:`SLICE` and :data:`MOST`; the least of a model that has not been seen at work."""
+        return self._sizes.get(model_id, SLICE)
+
+    @contextmanager
+    def measured(self, model_id: int, texts: int) -> Iterator[None]:
+        """Time the block, which gives the model so many texts."""
+        began = time.monotonic()
+        yield
+        most = texts * CALL_S / max(time.monotonic() - began, 0.001)
+        self._sizes[model_id] = max(SLICE, min(MOST, int(most) // SLICE * SLICE))

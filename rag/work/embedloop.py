@@ -11,7 +11,7 @@ from functools import partial
 from rag.errors import CorpuscopeError, ProviderBusy, ProviderRefused
 from rag.vectors.modelpool import ModelRow
 from rag.work import embedding, jobs
-from rag.work.batches import Batch, Rests
+from rag.work.batches import Batch, Pace, Rests
 from rag.work.embedding import Piece, Result, Vector
 from rag.work.jobs import Job
 from rag.work.leases import Lease
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 #: Messages (of at most 64 chunks) claimed at once, so that chunks of like length can be encoded together: of documents
 #: with fifty chunks, padding takes .8 % of the time; with 4 messages it took 1.6 %.
 CLAIM = 8
-#: Texts encoded in one call; between calls a worker can stop, and vectors are written.
-SLICE = 64
 #: Vectors kept for equal content in the batches that follow, before the database knows them.
 REMEMBERED = 2048
 
@@ -41,6 +39,7 @@ class EmbedLoop:
         self._recent: OrderedDict[tuple[int, bytes], Vector] = OrderedDict()
         self._due_s = 0.0
         self._rests = Rests(workplace.backoff, workplace.heartbeat.wait)
+        self._pace = Pace()
 
     def run(self) -> None:
         """Work until the worker stops."""
@@ -117,19 +116,22 @@ class EmbedLoop:
     def _encode(self, batch: Batch, writing: ThreadPoolExecutor) -> None:
         """Embed slice by slice and hand each to the writer; errors are kept in the batch."""
         for model, pieces in _by_model(batch.pieces):
-            for start in range(0, len(pieces), SLICE):
+            left = pieces
+            while left:
                 if self.workplace.stop.is_set() or batch.lease.lost:
                     return
                 if reason := self._rests.reason(model):
-                    batch.errors |= dict.fromkeys(pieces[start:], reason)
+                    batch.errors |= dict.fromkeys(left, reason)
                     break
-                some = pieces[start : start + SLICE]
-                vectors = self._embed(batch, model, some)
+                some = left[: self._pace.size(model.id)]
+                with self._pace.measured(model.id, len(some)):
+                    vectors = self._embed(batch, model, some)
                 if vectors:
                     writing.submit(self._store, vectors)
                 if len(vectors) < len(some) and self._is_down(batch, model, some):
-                    batch.errors |= dict.fromkeys(pieces[start:], batch.errors[some[0]])
+                    batch.errors |= dict.fromkeys(left, batch.errors[some[0]])
                     break
+                left = left[len(some) :]
         self._rests.remember(batch)
 
     def _is_down(self, batch: Batch, model: ModelRow, pieces: Sequence[Piece]) -> bool:
