@@ -35,7 +35,11 @@ def no_documents(purpose: str, collection: Collection | None) -> None:
         nothing_public()
         return
     where = f"{plain(collection.name)} has no documents yet" if collection else "There is no collection yet"
-    verb = {"search": "Search finds passages", "chat": "Chat answers questions"}[purpose]
+    verb = {
+        "search": "Search finds passages",
+        "chat": "Chat answers questions",
+        "evaluate": "Evaluate measures search",
+    }[purpose]
     with (
         empty_state(
             where,

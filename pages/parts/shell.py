@@ -75,6 +75,7 @@ def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
             _page("search", "Search", ":material/search:"),
             _page("chat", "Chat", ":material/forum:"),
         ],
+        "Measure": [_page("evaluate", "Evaluate", ":material/checklist:")],
         "Admin": [_page("operations", "Operations", ":material/monitor_heart:", visible=member)],
     }
     if _exists("administration"):
@@ -123,6 +124,7 @@ _HELP = {
     "document": "The text of one document as search sees it: chunks, marks, corrections.",
     "search": "Find passages, with the score of each method.",
     "chat": "Ask questions and read answers that quote their sources.",
+    "evaluate": "Questions with known answers, and what search scores on them.",
     "operations": "Workers, queues, versions and failed work.",
     "account": "Your password, your sessions and what is left of your limits.",
     "administration": "People, invitations, sessions and limits of this installation.",

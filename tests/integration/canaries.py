@@ -24,6 +24,14 @@ insert into public.span_marks (document_id, collection_id, start_char, end_char,
 insert into public.failed_jobs (queue, message, collection_id, document_id, reason, attempts)
     values ('ingest', '{{}}', '{c}', '{d}', 'The {w} fell ill.', 1);
 insert into public.retrieval_profiles (collection_id, name, settings) values ('{c}', '{w}', '{{}}');
+with made as (
+    insert into public.evaluation_sets (collection_id, name, description) values ('{c}', '{w}', '{w}') returning id
+), question as (
+    insert into public.questions (set_id, collection_id, text, external_id)
+    select id, '{c}', 'Where does the {w} sing?', '{w}' from made returning id
+)
+insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
+    select id, '{c}', '{d}', 1, 0, 9, 1 from question;
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 with chat as (
     insert into public.chats (collection_id, title, created_by) values ('{c}', 'Talk of {w}', '{u}') returning id

@@ -22,6 +22,7 @@ Values = dict[str, Any]
 
 PUBLIC_ATTACKS: dict[str, str] = {
     "search_chunks": "select * from search_chunks(%(collection)s, 'canary', '[1,2,3]', '{}')",
+    "similarity_histogram": "select similarity_histogram(%(collection)s, '[1,2,3]')",
     "retry_documents": "select retry_documents(array [%(document)s])",
     "pause_documents": "select pause_documents(array [%(document)s])",
     "resume_documents": "select resume_documents(array [%(document)s])",
@@ -54,13 +55,15 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "list_limits": "select * from list_limits()",
     "set_limits": "select set_limits('person', %(person)s, 0, 0, 0)",
     "list_all_collections": "select * from list_all_collections()",
+    "make_default_profile": "select make_default_profile(%(profile)s)",
+    "undo_default_profile": "select undo_default_profile(%(collection)s)",
     "note_list_export": "select note_list_export('the list of activity')",
 }
 
 #: Open in the private schema, since policies and search_chunks() call them with the rights of whoever asks.
 PRIVATE_ATTACKS: dict[str, str] = {
     "lexical_candidates": "select * from corpuscope.lexical_candidates(%(index)s, 'canary', null, 10)",
-    "search_collection": "select * from corpuscope.search_collection(%(collection)s, 'canary', '[1,2,3]', '{}', null)",
+    "search_collection": "select * from corpuscope.search_collection(%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
@@ -87,6 +90,8 @@ HARMLESS = {
     "analyze_text": "reads no table",
     "matching_words": "reads no table",
     "complete_profile": "reads no table",
+    "question_key": "reads no table",
+    "diversify": "an invoker's function: vectors that the caller does not see count as none",
 }
 
 #: A refusal says no, or that there is no such thing; anything else is a mistake in the attack.
@@ -112,6 +117,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
     found = {
         "invitation": "select id from corpuscope.invitations where collection_id = %(collection)s",
         "session": "select id from corpuscope.sessions where user_id = %(person)s",
+        "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
     }
     values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}
     for name, statement in found.items():
@@ -132,6 +138,7 @@ SCENES = {
     "resume_documents": "update public.documents set paused = true, stage = 'parsing' where id = %(document)s",
     "cancel_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
     "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
+    "make_default_profile": "update public.retrieval_profiles set is_default = false where id = %(profile)s",
 }
 _BUILT = """
     with made as (

@@ -95,7 +95,15 @@ insert into public.span_marks (document_id, collection_id, start_char, end_char,
     select id, collection_id, 0, 6, 'tag', 'bird' from public.documents where collection_id = '{c}';
 insert into public.failed_jobs (queue, message, collection_id, document_id, reason, attempts)
     select 'ingest', '{{}}', collection_id, id, 'canary', 1 from public.documents where collection_id = '{c}';
-insert into public.retrieval_profiles (collection_id, name, settings) values ('{c}', 'canary', '{{}}');
+insert into public.retrieval_profiles (collection_id, name, settings, is_default) values ('{c}', 'canary', '{{}}', true);
+insert into public.profile_defaults (collection_id, profile_id)
+    select collection_id, id from public.retrieval_profiles where collection_id = '{c}';
+insert into public.evaluation_sets (collection_id, name) values ('{c}', 'canary');
+insert into public.questions (set_id, collection_id, text)
+    select id, collection_id, 'Where is the canary?' from public.evaluation_sets where collection_id = '{c}';
+insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
+    select q.id, q.collection_id, d.id, 1, 0, 6, 1 from public.questions q join public.documents d using (collection_id)
+    where collection_id = '{c}';
 insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
