@@ -23,8 +23,10 @@ from rag.corpus.baselines import Baseline, read_baseline
 from rag.corpus.documents import list_documents
 from rag.corpus.progress import Progress, read_progress
 from rag.records import Collection, DocumentRow, Hit
-from rag.retrieval.profiles import Mode, RetrievalProfile, load_profile
-from rag.retrieval.search import mark_matches, question_lexemes, search
+from rag.retrieval.profiles import Mode, RetrievalProfile
+from rag.retrieval.retrieving import retrieve
+from rag.retrieval.search import mark_matches, question_lexemes
+from rag.retrieval.stored_profiles import load_profile
 
 _MODES: dict[Mode, str] = {"hybrid": "Hybrid", "dense": "Meaning", "lexical": "Words"}
 _MODE_HELP = (
@@ -108,9 +110,9 @@ def show_results(
 ) -> None:
     began = time.perf_counter()
     encoded = encode(asked.question, asked.profile)
+    hits = retrieve(connect, collection.id, asked.question, encoded.vector, encoded.profile, asked.documents)
+    took = time.perf_counter() - began
     with connect() as conn:
-        hits = search(conn, collection.id, asked.question, encoded.vector, encoded.profile, asked.documents)
-        took = time.perf_counter() - began
         marks = find_marks(conn, hits, asked.question, {document.id: document.language for document in documents})
     if encoded.waiting:
         wait_for_model()

@@ -127,7 +127,11 @@ class FailedJob:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One retrieved chunk. Scores keep their own names; a rank in a leg is None where that leg did not find it."""
+    """One retrieved chunk. Scores keep their own names; a rank in a leg is None where that leg did not find it.
+
+    ``rank`` is the place in the end; ``score`` and ``fused_rank`` are those of the legs together, before reranking and
+    diversity; ``rerank_score`` is the cross encoder's, None for what it did not read.
+    """
 
     rank: int
     chunk_id: int
@@ -146,6 +150,8 @@ class Hit:
     dense_rank: int | None
     lexical_rank: int | None
     matched: list[str] = field(default_factory=list)
+    fused_rank: int | None = None
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

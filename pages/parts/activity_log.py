@@ -33,7 +33,7 @@ _SIGN_INS = (
 )  # fmt: skip
 _CONTENT = (
     "collection made", "collection renamed", "collection deleted", "documents deleted", "profile saved",
-    "profile made default", "profile deleted",
+    "profile made default", "profile default undone", "profile deleted",
 )  # fmt: skip
 KINDS: dict[str, Sequence[str] | None] = {
     "Everything": None,

@@ -143,8 +143,12 @@ class _Answer:
         return found
 
     def _search(self, ground: Ground, question: str, vector: NDArray[np.float32]) -> list[Found]:
-        with self.database.as_user(self.attempt.asker) as conn:
-            return find_passages(conn, ground, question, None if ground.profile.mode == "lexical" else vector)
+        return find_passages(
+            lambda: self.database.as_user(self.attempt.asker),
+            ground,
+            question,
+            None if ground.profile.mode == "lexical" else vector,
+        )
 
     def _extract(self, ground: Ground, vector: NDArray[np.float32]) -> None:
         self.quotes = []

@@ -15,8 +15,9 @@ from rag.chat.chat_records import Passage
 from rag.chat.extractive import EmbedSentences, Source
 from rag.errors import InvalidInput, NotFound
 from rag.records import Hit
-from rag.retrieval.profiles import RetrievalProfile, load_profile
-from rag.retrieval.search import search
+from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.retrieving import OpenConnection, retrieve
+from rag.retrieval.stored_profiles import load_profile
 from rag.vectors.embedders import Embedder
 from rag.vectors.models import ModelInfo
 
@@ -84,11 +85,12 @@ def read_ground(conn: Connection[Any], collection_id: UUID, profile: dict[str, A
 
 
 def find_passages(
-    conn: Connection[Any], ground: Ground, question: str, vector: NDArray[np.float32] | None
+    open_conn: OpenConnection, ground: Ground, question: str, vector: NDArray[np.float32] | None
 ) -> list[Found]:
     """Numbered passages, best first. Their text is that of the document, so that a quote is true to it."""
-    hits = search(conn, ground.collection_id, question, vector, ground.profile)
-    sources = _read_sources(conn, hits)
+    hits = retrieve(open_conn, ground.collection_id, question, vector, ground.profile)
+    with open_conn() as conn:
+        sources = _read_sources(conn, hits)
     return [_found(number, hit, *sources.get(hit.chunk_id, ("", ""))) for number, hit in enumerate(hits, 1)]
 
 

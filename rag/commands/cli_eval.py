@@ -20,8 +20,9 @@ from rag.corpus.documents import list_documents, store_document
 from rag.corpus.progress import RateMeter, read_progress
 from rag.records import LOCAL_USER, Hit
 from rag.retrieval.evaluation import EVALUATION_K, EvaluationSet, LabelledDocument, evaluate, read_set
-from rag.retrieval.profiles import RetrievalProfile, load_profile
-from rag.retrieval.search import search
+from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.retrieving import retrieve
+from rag.retrieval.stored_profiles import load_profile
 from rag.settings import Settings
 from rag.vectors.embedders import Embedder
 
@@ -144,5 +145,4 @@ def _retrieve(
     session: Session, collection_id: UUID, profile: RetrievalProfile, encoder: Embedder | None, question: str
 ) -> list[Hit]:
     vector = encoder.embed_question(question) if encoder is not None else None
-    with session.as_user() as conn:
-        return search(conn, collection_id, question, vector, profile)
+    return retrieve(session.as_user, collection_id, question, vector, profile)

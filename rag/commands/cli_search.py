@@ -10,8 +10,8 @@ from rag.commands.cli_output import Output
 from rag.commands.cli_session import open_session
 from rag.corpus.collections import find_collection
 from rag.records import Hit
-from rag.retrieval.profiles import load_profile
-from rag.retrieval.search import search
+from rag.retrieval.retrieving import retrieve
+from rag.retrieval.stored_profiles import load_profile
 from rag.settings import Settings
 
 
@@ -24,8 +24,7 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
         profile = profile.with_changes(mode=arguments.mode, k=arguments.k, threshold=arguments.threshold)
         lexical = profile.mode == "lexical" and profile.threshold is None
         vector = None if lexical else session.load_question_encoder().embed_question(arguments.query)
-        with session.as_user() as conn:
-            hits = search(conn, collection.id, arguments.query, vector, profile)
+        hits = retrieve(session.as_user, collection.id, arguments.query, vector, profile)
     out.result({"hits": [hit_as_json(hit) for hit in hits]}, "\n\n".join(map(_text, hits)) or "Nothing was found.")
     return 0
 

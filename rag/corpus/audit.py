@@ -131,6 +131,21 @@ def _profile(verb: str) -> Callable[[AuditEntry], str]:
     return say
 
 
+def _named(name: str | None, version: int | None) -> str:
+    return f"“{name}” (version {version})" if name else "what the product comes with"
+
+
+def _default(entry: AuditEntry) -> str:
+    before = _named(entry.detail.get("before"), entry.detail.get("before_version"))
+    return f"made the profile {_named(entry.subject, entry.detail.get('version'))} the default, before {before}"
+
+
+def _default_undone(entry: AuditEntry) -> str:
+    undone = _named(entry.detail.get("before"), entry.detail.get("before_version"))
+    now = _named(entry.subject, entry.detail.get("version"))
+    return f"took back that the profile {undone} is the default, which is {now} again"
+
+
 _SENTENCES: dict[str, Callable[[AuditEntry], str]] = {
     "shared": lambda entry: f"gave {entry.subject} access{_role(entry)}",
     "role changed": lambda entry: (
@@ -150,7 +165,8 @@ _SENTENCES: dict[str, Callable[[AuditEntry], str]] = {
     "documents deleted": _deleted,
     "exported": _exported,
     "profile saved": _profile("saved the profile {}"),
-    "profile made default": _profile("made the profile {} the default"),
+    "profile made default": _default,
+    "profile default undone": _default_undone,
     "profile deleted": _profile("deleted the profile {}"),
     "account made": lambda entry: f"made the account {entry.subject}",
     "account deleted": lambda entry: f"deleted the account {entry.subject}",

@@ -28,10 +28,11 @@ MAX_QUESTION = 8000
 
 _HIT_COLUMNS = (
     "rank, chunk_id, document_id, document, title, text_revision, page, start_char as start, end_char as end,"
-    " heading_path, text, similarity, lexical, score, dense_rank, lexical_rank, matched"
+    " heading_path, text, similarity, lexical, score, dense_rank, lexical_rank, matched,"
+    " fused_rank"
 )
 #: The vector travels in binary (%b), as the pools of Database know it: as text it costs a fifth of a millisecond.
-_SEARCH = f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %b::extensions.halfvec, %s, %s) order by rank"
+_SEARCH = f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %b::extensions.halfvec, %s, %s, %s) order by rank"
 _CHUNK_COLUMNS = (
     "c.id, c.ordinal, c.start_char as start, c.end_char as end, c.page, c.heading_path, c.text, c.token_count,"
     " c.excluded, exists (select from public.embeddings e where e.chunk_id = c.id) as embedded"
@@ -52,11 +53,14 @@ def search(
     vector: Vector | None,
     profile: RetrievalProfile,
     documents: Sequence[UUID] | None = None,
+    index_id: int | None = None,
 ) -> list[Hit]:
     """The best chunks for the question, best first; ``documents`` restricts them to these.
 
-    ``vector`` is the question under the collection's model; only a lexical search goes without. Raises
-    :class:`InvalidInput` for a question or vector that can't be searched, :class:`NotFound` without access.
+    ``vector`` is the question under the model of the index searched, ``index_id`` or else the collection's active one;
+    only a lexical search goes without. The profile's reranker is left out of account:
+    :func:`rag.retrieval.retrieving.retrieve` is the whole. Raises :class:`InvalidInput` for a question or vector that
+    can't be searched, :class:`NotFound` without access.
     """
     question = _plain(question)
     chosen = None if documents is None else list(documents)
@@ -64,7 +68,7 @@ def search(
         try:
             return cursor.execute(
                 _SEARCH,
-                (collection_id, question, _half(vector), Jsonb(profile.to_json()), chosen),
+                (collection_id, question, _half(vector), Jsonb(profile.to_json()), chosen, index_id),
             ).fetchall()
         except psycopg.errors.NoDataFound as error:
             raise NotFound(error.diag.message_primary) from error

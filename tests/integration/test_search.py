@@ -11,9 +11,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from rag.errors import InvalidInput, NotAllowed, NotFound
+from rag.errors import InvalidInput, NotFound
 from rag.records import Hit
-from rag.retrieval.profiles import RetrievalProfile, list_profiles, load_profile, save_profile
+from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.search import mark_matches, neighbours, question_lexemes, search
 from rag.store.database import Database
 from tests.integration.searchable import add_document, embed_chunks
@@ -293,24 +293,3 @@ def test_matched_words_are_marked(
     with module_database.as_user(alice) as conn:
         spans = mark_matches(conn, text, question_lexemes(conn, question, [language]), language)
     assert [text[start:end] for start, end in spans] == marked
-
-
-def test_profiles_are_kept_by_name_and_version(database: Database, corpus: UUID, alice: UUID, bob: UUID) -> None:
-    with database.as_user(alice) as conn:
-        assert load_profile(conn, corpus) == RetrievalProfile()
-        save_profile(conn, corpus, "wide", RetrievalProfile(k=50))
-        save_profile(conn, corpus, "strict", RetrievalProfile(threshold=0.4), make_default=True)
-        assert save_profile(conn, corpus, "wide", RetrievalProfile(k=80)).version == 2
-        assert save_profile(conn, corpus, "strict", RetrievalProfile(threshold=0.5)).is_default
-        stored = list_profiles(conn, corpus)
-        assert [(p.name, p.version, p.is_default) for p in stored] == [("strict", 2, True), ("wide", 2, False)]
-        assert load_profile(conn, corpus).threshold == 0.5
-        assert load_profile(conn, corpus, "wide").k == 80
-        save_profile(conn, corpus, "wide", RetrievalProfile(k=90), make_default=True)
-        assert load_profile(conn, corpus).k == 90
-        with pytest.raises(NotFound, match="no profile named 'narrow'"):
-            load_profile(conn, corpus, "narrow")
-        with pytest.raises(InvalidInput, match="between 1 and 80"):
-            save_profile(conn, corpus, " ", RetrievalProfile())
-    with pytest.raises(NotAllowed), database.as_user(bob) as conn:
-        save_profile(conn, corpus, "mine", RetrievalProfile())
