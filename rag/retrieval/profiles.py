@@ -29,9 +29,9 @@ class RetrievalProfile:
     looks: 200 measured a recall@10 of .99 on 100,000 chunks.
 
     ``diversity`` is 1 - lambda of maximal marginal relevance over the first 64: 0 leaves the order, 1 cares only for
-    being unlike what stands above. ``rerank`` names a cross encoder (a name on the hub or a folder) that orders the first
-    ``rerank_depth`` anew, before diversity. ``neighbours`` is how many chunks before and after each hit a chat model
-    reads with it; they never count in the ranking. Raises :class:`InvalidInput` naming the first bad value.
+    being unlike what stands above. ``rerank`` names a cross encoder (a name on the hub or a folder) that orders the
+    first ``rerank_depth`` anew, before diversity. ``neighbours`` is how many chunks before and after each hit a chat
+    model reads with it; they never count in the ranking. Raises :class:`InvalidInput` naming the first bad value.
     """
 
     mode: Mode = "hybrid"

@@ -1,4 +1,4 @@
-"""Profiles that a collection keeps: named, in versions, one of them its default. ``conn`` runs as the person who asks."""
+"""Profiles that a collection keeps: named, in versions, one its default. ``conn`` runs as the person who asks."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read_profile(conn: Connection[Any], profile_id: int) -> StoredProfile:
 
 
 def read_default(conn: Connection[Any], collection_id: UUID) -> StoredProfile | None:
-    """What search, chat, evaluation and the command line use when nothing else is said; None: ``RetrievalProfile()``."""
+    """What search, chat, evaluation and commands use when nothing else is said; None: ``RetrievalProfile()``."""
     with conn.cursor(row_factory=class_row(_Row)) as cursor:
         row = cursor.execute(
             f"select {_COLUMNS} from public.retrieval_profiles where collection_id = %s and is_default", [collection_id]
@@ -203,7 +203,7 @@ _LABELS = {
     "rerank_depth": "Passages that are reranked",
     "neighbours": "Neighbours read by the chat model",
 }
-_VALUES = {
+_VALUES: dict[str, dict[Any, str]] = {
     "mode": {"dense": "meaning", "lexical": "words", "hybrid": "hybrid"},
     "fusion": {"convex": "weighted scores", "rrf": "reciprocal ranks"},
     "threshold": {None: "none"},
@@ -214,8 +214,7 @@ _VALUES = {
 
 
 def _shown(setting: str, value: Any) -> str:
-    known: dict[Any, str] = _VALUES.get(setting, {})
-    return known.get(value) or (f"{value:g}" if isinstance(value, float) else f"{value}")
+    return _VALUES.get(setting, {}).get(value) or (f"{value:g}" if isinstance(value, float) else f"{value}")
 
 
 def _stored(row: _Row) -> StoredProfile:

@@ -63,7 +63,8 @@ PUBLIC_ATTACKS: dict[str, str] = {
 #: Open in the private schema, since policies and search_chunks() call them with the rights of whoever asks.
 PRIVATE_ATTACKS: dict[str, str] = {
     "lexical_candidates": "select * from corpuscope.lexical_candidates(%(index)s, 'canary', null, 10)",
-    "search_collection": "select * from corpuscope.search_collection(%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
+    "search_collection": "select * from corpuscope.search_collection("
+    "%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",

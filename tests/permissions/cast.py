@@ -95,7 +95,8 @@ insert into public.span_marks (document_id, collection_id, start_char, end_char,
     select id, collection_id, 0, 6, 'tag', 'bird' from public.documents where collection_id = '{c}';
 insert into public.failed_jobs (queue, message, collection_id, document_id, reason, attempts)
     select 'ingest', '{{}}', collection_id, id, 'canary', 1 from public.documents where collection_id = '{c}';
-insert into public.retrieval_profiles (collection_id, name, settings, is_default) values ('{c}', 'canary', '{{}}', true);
+insert into public.retrieval_profiles (collection_id, name, settings, is_default)
+    values ('{c}', 'canary', '{{}}', true);
 insert into public.profile_defaults (collection_id, profile_id)
     select collection_id, id from public.retrieval_profiles where collection_id = '{c}';
 insert into public.evaluation_sets (collection_id, name) values ('{c}', 'canary');
