@@ -33,7 +33,8 @@ _SIGN_INS = (
 )  # fmt: skip
 _CONTENT = (
     "collection made", "collection renamed", "collection deleted", "documents deleted", "profile saved",
-    "profile made default", "profile default undone", "profile deleted",
+    "profile made default", "profile default undone", "profile deleted", "index build begun", "index made active",
+    "index dropped",
 )  # fmt: skip
 KINDS: dict[str, Sequence[str] | None] = {
     "Everything": None,

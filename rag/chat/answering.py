@@ -27,6 +27,7 @@ from rag.retrieval.search import MAX_QUESTION
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.vectors.embedders import Embedder
+from rag.vectors.models import ModelRow
 from rag.work.leases import LeaseLost
 
 #: Nobody reads further: a model that doesn't stop is stopped here.
@@ -38,11 +39,23 @@ _TOO_LONG = f"\n\n*Stopped here: the answer grew beyond {MAX_ANSWER_CHARS:,} cha
 
 log = logging.getLogger(__name__)
 
+#: The embedder of an index's model.
+EmbedderFor = Callable[[ModelRow], Embedder]
+
 
 def answer_message(
-    database: Database, embedder: Embedder, settings: Settings, message_id: UUID, *, still_ours: Callable[[], bool]
+    database: Database,
+    embedder: Embedder,
+    settings: Settings,
+    message_id: UUID,
+    *,
+    still_ours: Callable[[], bool],
+    embedder_for: EmbedderFor | None = None,
 ) -> None:
     """Write the answer ``message_id``; nothing to do when it is final already.
+
+    ``embedder`` is that of the settings' model; with ``embedder_for``, that of the searched index's model takes its
+    place.
 
     ``still_ours`` tells whether the job's lease still holds. When it doesn't, this raises :class:`LeaseLost` without
     another write: the job comes back, and whoever gets it starts again. Failures end in the message, in words; raised
@@ -52,7 +65,8 @@ def answer_message(
         attempt = answer_rows.begin_attempt(conn, message_id)
     if attempt is None:
         return
-    answer = _Answer(database, embedder, settings, AnswerWriter(database, attempt, still_ours))
+    writer = AnswerWriter(database, attempt, still_ours)
+    answer = _Answer(database, embedder, settings, writer, embedder_for)
     try:
         answer.make()
     except Superseded:
@@ -71,9 +85,17 @@ def answer_message(
 class _Answer:
     """One attempt at one answer, phase by phase."""
 
-    def __init__(self, database: Database, embedder: Embedder, settings: Settings, writer: AnswerWriter) -> None:
+    def __init__(
+        self,
+        database: Database,
+        embedder: Embedder,
+        settings: Settings,
+        writer: AnswerWriter,
+        embedder_for: EmbedderFor | None,
+    ) -> None:
         self.database = database
         self.embedder = embedder
+        self.embedder_for = embedder_for
         self.settings = settings
         self.writer = writer
         self.attempt = writer.attempt
@@ -110,6 +132,8 @@ class _Answer:
         self.writer.enter("analyzing", "Reading the question.")
         with self.database.as_user(self.attempt.asker) as conn:
             ground = read_ground(conn, self.attempt.collection_id, self.attempt.profile)
+        if self.embedder_for is not None:
+            self.embedder = self.embedder_for(ground.index.model)
         ground.check(self.embedder.info)
         if self.settings.chat_model:
             with self.database.as_worker() as conn:

@@ -13,6 +13,8 @@ from psycopg import Connection
 
 from rag.chat.chat_records import Passage
 from rag.chat.extractive import EmbedSentences, Source
+from rag.corpus.baselines import read_baseline
+from rag.corpus.indexes import SearchedIndex, read_searched_index
 from rag.errors import InvalidInput, NotFound
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
@@ -48,15 +50,15 @@ class Ground:
 
     collection_id: UUID
     profile: RetrievalProfile
-    provider: str
-    model: str
+    index: SearchedIndex
     random_mean: float
 
     def check(self, info: ModelInfo) -> None:
         """Raise :class:`InvalidInput` if this embedder's vectors mean nothing to the index."""
-        if self.profile.mode != "lexical" and (info.provider, info.name) != (self.provider, self.model):
+        model = self.index.model
+        if self.profile.mode != "lexical" and (info.provider, info.name) != (model.provider, model.name):
             raise InvalidInput(
-                f"This collection is indexed with {self.model}, but questions are embedded with {info.name}.",
+                f"This collection is indexed with {model.label}, but questions are embedded with {info.name}.",
                 hint="Build a new index of the collection, or set EMBEDDING_MODEL back.",
             )
 
@@ -70,25 +72,20 @@ class Ground:
 
 def read_ground(conn: Connection[Any], collection_id: UUID, profile: dict[str, Any] | None) -> Ground:
     """``profile`` is what was asked with; None means the collection's default. :class:`NotFound` without access."""
-    row = conn.execute(
-        """
-        select m.provider, m.name, m.random_mean from public.collections c
-        join public.indexes i on i.id = c.active_index_id join public.embedding_models m on m.id = i.model_id
-        where c.id = %s
-        """,
-        [collection_id],
-    ).fetchone()
-    if row is None:
-        raise NotFound("The collection of this chat doesn't exist any more, or it isn't shared with you.")
+    try:
+        index = read_searched_index(conn, collection_id)
+    except NotFound as error:
+        raise NotFound("The collection of this chat doesn't exist any more, or it isn't shared with you.") from error
+    baseline = read_baseline(conn, collection_id)
     chosen = load_profile(conn, collection_id) if profile is None else RetrievalProfile.from_json(profile)
-    return Ground(collection_id, chosen, row[0], row[1], _RANDOM_MEAN if row[2] is None else row[2])
+    return Ground(collection_id, chosen, index, _RANDOM_MEAN if baseline is None else baseline.mean)
 
 
 def find_passages(
     open_conn: OpenConnection, ground: Ground, question: str, vector: NDArray[np.float32] | None
 ) -> list[Found]:
     """Numbered passages, best first. Their text is that of the document, so that a quote is true to it."""
-    hits = retrieve(open_conn, ground.collection_id, question, vector, ground.profile)
+    hits = retrieve(open_conn, ground.collection_id, question, vector, ground.profile, index_id=ground.index.id)
     with open_conn() as conn:
         sources = _read_sources(conn, hits)
     return [_found(number, hit, *sources.get(hit.chunk_id, ("", ""))) for number, hit in enumerate(hits, 1)]

@@ -36,7 +36,11 @@ class ModelPool:
         return self._embedders.get((self.default.provider, self.default.name), self._settings)
 
     def embedder(self, model: ModelRow) -> Embedder:
-        """The embedder of an index's model; waits while it loads."""
+        """The embedder of an index's model, for its passages; waits while it loads."""
+        return self.question_embedder(model)
+
+    def question_embedder(self, model: ModelRow) -> Embedder:
+        """The same, for questions to it and what answers them."""
         return self._embedders.get((model.provider, model.name), self._settings_for(model))
 
     def tokens(self, model: ModelRow) -> TokenCounter:

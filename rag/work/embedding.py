@@ -76,11 +76,12 @@ def index_words(conn: Connection[Any], ids: Sequence[int]) -> set[int]:
     return live.difference(free)
 
 
-# Chunks that are gone, of a paused or cancelled document, or of a retired index need nothing: resuming asks again.
+# Chunks that are gone, of a paused or cancelled document, or of a paused or retired index need nothing: resuming asks
+# again.
 _LIVE = """
     from public.chunks c
     join public.documents d on d.id = c.document_id and not d.paused and d.stage <> 'cancelled'
-    join public.indexes i on i.id = c.index_id and i.state <> 'retired'
+    join public.indexes i on i.id = c.index_id and i.state <> 'retired' and not i.paused
     join public.embedding_models m on m.id = i.model_id
     left join public.embeddings e on e.chunk_id = c.id
     where c.id = any (%s)
@@ -90,7 +91,8 @@ _MISSING = _LIVE + " and e.chunk_id is null and not exists (select from public.f
 
 def find_missing(conn: Connection[Any], ids: Sequence[int]) -> list[Piece]:
     """Take over vectors of equal content, then load the chunks that still lack one."""
-    conn.execute("select corpuscope.reuse_embeddings(%s::bigint[])", [list(ids)])
+    # Of live ones only: what nobody wants now has no words yet either, and would be taken for finished.
+    conn.execute(f"select corpuscope.reuse_embeddings(array(select c.id {_LIVE}))", [list(ids)])
     with conn.cursor(binary=True) as cursor:
         rows = cursor.execute(
             "select c.id, c.content_hash, c.context, c.text, c.token_count,"

@@ -17,11 +17,24 @@ from psycopg.rows import class_row
 from rag.chunks import chunkrows
 from rag.chunks.chunking import Chunk, ChunkSettings, chunk_text
 from rag.chunks.tokens import TokenCounter
-from rag.errors import Cancelled, DatabaseError, NoText, ParseError, ParseLimit, PasswordNeeded, UnsupportedType
+from rag.errors import (
+    Cancelled,
+    CorpuscopeError,
+    DatabaseError,
+    InvalidInput,
+    ModelError,
+    NoText,
+    ParseError,
+    ParseLimit,
+    PasswordNeeded,
+    ProviderBusy,
+    UnsupportedType,
+)
 from rag.reading.parsed import ParsedText
 from rag.records import DocumentText
 from rag.store.database import Database
 from rag.vectors.modelpool import ModelRow
+from rag.work.modelnotes import note_index_problem
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +104,30 @@ def ingest(database: Database, document_id: UUID, tools: IngestTools, cancelled:
         behind = find_indexes_behind(conn, document)
         if any(index.active for index in behind):
             _enter_stage(conn, document_id, "chunking")
+    busy = None
     for index in behind:
-        _fill(database, index, document, text, tools)
+        try:
+            _fill(database, index, document, text, tools)
+        except (ModelError, InvalidInput) as error:
+            if index.active:
+                raise
+            busy = _note_problem(database, index, error)
     with database.as_worker() as conn:
         finish_chunking(conn, document_id)
+    if busy is not None:
+        raise busy
+
+
+def _note_problem(database: Database, index: LiveIndex, error: CorpuscopeError) -> ProviderBusy | None:
+    """An index beside the active one can't be worked on: say so there, and hold up nothing else.
+
+    Of a model that can't be had, the document is tried again later, which the returned error says; settings that make
+    no sense stop the index until a person resumes it.
+    """
+    for_good = isinstance(error, InvalidInput)
+    with database.as_worker() as conn:
+        note_index_problem(conn, index.model, error, index_id=index.id if for_good else None, pause=for_good)
+    return None if for_good else ProviderBusy(str(error), hint=error.hint)
 
 
 def _find(database: Database, document_id: UUID) -> Original | None:
@@ -237,7 +270,7 @@ def find_indexes_behind(conn: Connection[Any], document: Original) -> list[LiveI
         """
         select i.id, i.chunking, i.state = 'active', m.id, m.provider, m.name, m.dimensions, m.window_tokens
         from public.documents d
-        join public.indexes i on i.collection_id = d.collection_id and i.state <> 'retired'
+        join public.indexes i on i.collection_id = d.collection_id and i.state <> 'retired' and not i.paused
         join public.embedding_models m on m.id = i.model_id
         left join public.index_documents x on x.index_id = i.id and x.document_id = d.id
         where d.id = %s and (x.document_id is null or x.text_revision < d.text_revision or x.chunk_count = 0)

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 ROUND_S = 10.0
 #: Chunks taken out of the lexical index in one transaction.
 SWEPT_AT_ONCE = 500
+#: Chunks of dropped indexes deleted in one transaction.
+EMPTIED_AT_ONCE = 2000
 
 # One worker at a time does the rounds; the others find the lock taken and go on.
 _LOCK = 4_857_342_119_005
@@ -70,8 +72,17 @@ def sweep_words(conn: Connection[Any]) -> bool:
 
 def declare_ready(conn: Connection[Any]) -> bool:
     """An index that was filled beside the active one may be swapped in."""
-    conn.execute("update public.indexes set state = 'ready' where state = 'building' and public.index_is_complete(id)")
+    conn.execute(
+        "update public.indexes set state = 'ready'"
+        " where state = 'building' and not paused and public.index_is_complete(id)"
+    )
     return False
+
+
+def empty_retired(conn: Connection[Any]) -> bool:
+    """Delete some of what dropped indexes held; True while there is more."""
+    row = conn.execute("select corpuscope.empty_retired(%s)", [EMPTIED_AT_ONCE]).fetchone()
+    return bool(row and row[0])
 
 
 def keep_vector_indexes(conn: Connection[Any]) -> bool:
@@ -93,6 +104,7 @@ STEPS: dict[Callable[[Connection[Any]], bool], int] = {
     bury_the_dead: 6,
     sweep_words: 1,
     declare_ready: 1,
+    empty_retired: 1,
     keep_vector_indexes: 3,
     forget_old_accounts: 360,  # hourly: daily would be never where workers are started every morning
 }

@@ -14,15 +14,14 @@ from psycopg import Connection
 
 from rag.chat.answering import answer_message, fail_answer
 from rag.chunks.tokens import TokenCounter
-from rag.errors import CorpuscopeError, ModelError
+from rag.errors import ModelError
 from rag.reading.languages import detect_language
 from rag.reading.parsed import ParseLimits
 from rag.reading.parsing import Parser
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.vectors.embedders import Embedder, load_embedder, load_tokens
-from rag.vectors.modelpool import Load, ModelPool, WaitingEmbedder
-from rag.vectors.random_pairs import random_similarity
+from rag.vectors.modelpool import Load, WaitingEmbedder
 from rag.vectors.registration import register_model
 from rag.work import jobs
 from rag.work.embedloop import EmbedLoop
@@ -31,6 +30,7 @@ from rag.work.ingesting import IngestTools, ingest, mark_failed
 from rag.work.jobloop import JobLoop
 from rag.work.jobs import Backoff, Job, Queue
 from rag.work.leases import Lease, LeaseKeeper
+from rag.work.modelnotes import ModelNotes, WatchedPool, note_baseline
 from rag.work.upkeep import keep_up
 from rag.work.wakeup import WakeUp
 from rag.work.workplace import Stopping, Workplace
@@ -65,9 +65,10 @@ def run_worker(
 
     Threads that hang are daemons and hold no process; their jobs come back when the leases run out.
     """
+    notes = ModelNotes()
     workplace = Workplace(
         database,
-        ModelPool(settings, load_embedder, load_tokens),
+        WatchedPool(settings, load_embedder, load_tokens, notes),
         LeaseKeeper(database, lease_s),
         Heartbeat(database),
         WakeUp(queues),
@@ -80,6 +81,7 @@ def run_worker(
         _start("leases", partial(workplace.keeper.run, over), over),
     ]
     threads = [_start(name, target, stop) for name, target in _duties(workplace, settings, queues)]
+    threads.append(_start("model notes", partial(notes.keep, workplace), stop))
     # With a limit, so that a signal's handler runs: an endless wait would keep it out on some systems.
     while not stop.wait(1.0):
         continue
@@ -175,7 +177,14 @@ def _answer_loop(workplace: Workplace, settings: Settings) -> JobLoop:
     def handle(job: Job, lease: Lease) -> None:
         if message := job.subject("message"):
             still_ours = partial(_is_ours, workplace, lease)
-            answer_message(workplace.database, embedder, settings, message, still_ours=still_ours)
+            answer_message(
+                workplace.database,
+                embedder,
+                settings,
+                message,
+                still_ours=still_ours,
+                embedder_for=workplace.models.question_embedder,
+            )
 
     return JobLoop(workplace, "answer", handle, give_up_answer, killed=_ANSWER_KILLED)
 
@@ -210,28 +219,5 @@ def _prepare_model(workplace: Workplace, settings: Settings) -> None:
         else:
             heartbeat.wait(0, "")
             heartbeat.load("")
-            _note_baseline(workplace, embedder)
+            note_baseline(workplace.database, workplace.persist, embedder)
             return
-
-
-def _note_baseline(workplace: Workplace, embedder: Embedder) -> None:
-    key = [embedder.info.provider, embedder.info.name]
-
-    def is_known() -> bool:
-        with workplace.database.as_worker() as conn:
-            known = "select from public.embedding_models where (provider, name) = (%s, %s) and random_mean is not null"
-            return conn.execute(known, key).fetchone() is not None
-
-    def note() -> None:
-        with workplace.database.as_worker() as conn:
-            noted = "update public.embedding_models set random_mean = %s, random_p95 = %s"
-            conn.execute(f"{noted} where (provider, name) = (%s, %s)", [*baseline, *key])
-
-    if workplace.persist(is_known):
-        return
-    try:
-        baseline = random_similarity(embedder)
-    except CorpuscopeError as error:
-        log.warning("The similarity of unrelated texts could not be measured: %s", error)
-    else:
-        workplace.persist(note)

@@ -99,6 +99,12 @@ def test_an_index_is_built_beside_and_swapped_when_complete(
         conn.execute(
             "insert into public.document_texts (document_id, revision, text) values (%s, 1, 'a')", [stored.document_id]
         )
+        conn.execute("update public.documents set stage = 'ready' where id = %s", [stored.document_id])
+        conn.execute(
+            "insert into public.index_documents (index_id, document_id, collection_id, text_revision)"
+            " select active_index_id, %s, id, 1 from public.collections where id = %s",
+            [stored.document_id, corpus],
+        )
     with database.as_user(alice) as conn:
         second = build_index(conn, corpus, {"size": 100})
         first = get_collection(conn, corpus).active_index_id
