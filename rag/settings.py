@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     embedding_precision: Literal["auto", "bf16", "fp32"] = Field(
         default="auto", description="Arithmetic of the local model; `auto` takes bf16 where the processor has it."
     )
+    rerank_models: str = Field(
+        default="",
+        description="Cross encoders (names or folders, separated by commas) that a profile may rerank with; "
+        "empty means any with AUTH=none, else none.",
+    )
     embedding_base_url: str = Field(
         default="",
         pattern=r"^$|^https?://",

@@ -23,6 +23,8 @@ from rag.retrieval.profiles import RetrievalProfile
 Span = tuple[int, int]
 Vector = NDArray[np.float32] | Sequence[float] | HalfVector
 
+#: Hits, from the best on, among which diversity chooses; corpuscope.diversify() says the same.
+DIVERSITY_POOL = 64
 #: Longer questions are cut off by any model, and serve nobody.
 MAX_QUESTION = 8000
 
@@ -74,6 +76,20 @@ def search(
             raise NotFound(error.diag.message_primary) from error
         except psycopg.errors.RaiseException as error:
             raise InvalidInput(error.diag.message_primary) from error
+
+
+def diversify(
+    conn: Connection[Any], chunks: Sequence[int], relevance: Sequence[float], diversity: float, take: int
+) -> list[int]:
+    """Places in ``chunks`` (from 0) of the first ``take`` after maximal marginal relevance, as a search does it.
+
+    ``relevance`` is in whatever unit; of ``chunks``, which come best first, only the first 64 change places.
+    """
+    row = conn.execute(
+        "select corpuscope.diversify(%s::bigint[], %s::float8[], %s, %s)",
+        (list(chunks), list(relevance), diversity, take),
+    ).fetchone()
+    return [place - 1 for place in row[0]] if row is not None else []
 
 
 def neighbours(conn: Connection[Any], chunk_id: int, before: int = 1, after: int = 1) -> list[ChunkRow]:

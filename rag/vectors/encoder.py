@@ -42,10 +42,10 @@ class Encoder:
         self.info = read_export(folder)
         self.tokens = ModelTokens.from_folder(folder, window=self.info.window, passage_prefix=self.info.passage_prefix)
         self.pad_id = int(json.loads((folder / "model.json").read_text(encoding="utf-8"))["pad_id"])
-        self.threads = threads or _cores()
+        self.threads = threads or count_cores()
         self._lock = threading.Lock()
-        self._model, self.precision = _compile(folder / "model.xml", precision, self.threads, cache_dir)
-        self._queue = _openvino().AsyncInferQueue(self._model, self.threads)
+        self._model, self.precision = compile_graph(folder / "model.xml", precision, self.threads, cache_dir)
+        self._queue = load_openvino().AsyncInferQueue(self._model, self.threads)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_SIZE) -> Vectors:
         """Vectors of unit length, float32 ``[len(texts), dimensions]``, in the order of ``texts``.
@@ -86,8 +86,11 @@ def _padded(ids: list[list[int]], pad_id: int) -> dict[str, npt.NDArray[np.int64
     return {"input_ids": padded, "attention_mask": mask}
 
 
-def _compile(path: Path, precision: str, threads: int, cache_dir: Path | None) -> tuple[Any, Literal["bf16", "fp32"]]:
-    openvino = _openvino()
+def compile_graph(
+    path: Path, precision: str, threads: int, cache_dir: Path | None
+) -> tuple[Any, Literal["bf16", "fp32"]]:
+    """A graph ready to run, a stream for each thread, and the arithmetic that it computes in."""
+    openvino = load_openvino()
     try:
         core = openvino.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -111,7 +114,8 @@ def _compile(path: Path, precision: str, threads: int, cache_dir: Path | None) -
 _REMOVE = "Remove that folder; it is made again at the next start."
 
 
-def _openvino() -> Any:
+def load_openvino() -> Any:
+    """The library, without the part of it that only converts."""
     try:
         with _without(_CONVERTER):
             import openvino
@@ -137,6 +141,6 @@ def _without(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +44,7 @@ def export_folder(info: ModelInfo, home: Path) -> Path:
 
 def read_export(folder: Path) -> ModelInfo:
     """What a complete export is of, ``path`` being the export itself; :class:`ModelNotReady` if there is none."""
-    described = _description(folder)
+    described = read_description(folder)
     if described is None:
         raise ModelNotReady
     return ModelInfo(**{**described["info"], "path": folder})
@@ -56,7 +57,7 @@ def ensure_exported(info: ModelInfo, home: Path, *, precision: Precision = "auto
     others wait for it. ``precision``: what to compile for ahead of the first use.
     """
     folder = export_folder(info, home)
-    if _description(folder) is not None:
+    if read_description(folder) is not None:
         return folder
     check_weights(info)
     try:
@@ -66,28 +67,29 @@ def ensure_exported(info: ModelInfo, home: Path, *, precision: Precision = "auto
     order = json.dumps(
         {"info": {**asdict(info), "path": str(info.path)}, "folder": str(folder), "precision": precision}
     )
-    _run_child(order)
-    if _description(folder) is None:
+    run_child("rag.vectors.openvino_export", order, "embedding model")
+    if read_description(folder) is None:
         raise ModelError("The embedding model could not be prepared: its export is incomplete.")
     return folder
 
 
-def _run_child(order: str) -> None:
-    command = [sys.executable, "-m", "rag.vectors.openvino_export"]
+def run_child(module: str, order: str, what: str) -> None:
+    """Run ``python -m module`` with ``order`` as its input; :class:`ModelError` with its last words on ``what``."""
+    command = [sys.executable, "-m", module]
     try:
         child = subprocess.run(
             command, input=order, capture_output=True, text=True, timeout=_TIMEOUT_S, cwd=Path(__file__).parents[2]
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ModelError("The embedding model could not be prepared in time.") from error
+        raise ModelError(f"The {what} could not be prepared in time.") from error
     if child.returncode:
         said = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
         raise ModelError(
-            f"The embedding model could not be prepared: {said[-1]}", hint="Check the model's files and the free space."
+            f"The {what} could not be prepared: {said[-1]}", hint="Check the model's files and the free space."
         )
 
 
-def _description(folder: Path) -> dict[str, Any] | None:
+def read_description(folder: Path) -> dict[str, Any] | None:
     """``model.json`` of an export whose files are all there in full, else None."""
     try:
         described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -102,16 +104,22 @@ def _main() -> None:
     order = json.loads(sys.stdin.read())
     folder = Path(order["folder"])
     info = ModelInfo(**{**order["info"], "path": Path(order["info"]["path"])})
+    if build_once(folder, lambda building: _export(info, building)):
+        _compile_ahead(folder, order["precision"])
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> bool:
+    """Have ``build`` fill a folder that becomes ``folder`` in one step, under a lock; False if it was there already."""
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        if _description(folder) is not None:
-            return
+        if read_description(folder) is not None:
+            return False
         building = folder.parent / f"{folder.name}.building"
         for left_over in (building, folder):
             shutil.rmtree(left_over, ignore_errors=True)
         building.mkdir()
-        _export(info, building)
+        build(building)
         os.replace(building, folder)
-        _compile_ahead(folder, order["precision"])
+        return True
 
 
 def _export(info: ModelInfo, folder: Path) -> None:
