@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-Queue = Literal["ingest", "embed", "answer"]
+Queue = Literal["ingest", "embed", "answer", "evaluate"]
 
 #: Seconds that a message stays with its reader; extended while work runs, so it only matters after a kill.
 LEASE_S = 30.0
@@ -78,6 +78,11 @@ class Job:
             return UUID(self.message[key])
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
+
+    def number(self, key: str) -> int | None:
+        """What a job is about where that has a number; None if the message doesn't say."""
+        named = self.message.get(key)
+        return named if type(named) is int else None
 
 
 def claim(conn: Connection[Any], queue: Queue, *, limit: int = 1, lease_s: float = LEASE_S) -> list[Job]:
@@ -173,7 +178,7 @@ def record_given_up(
 
 def forget_old_attempts(conn: Connection[Any]) -> None:
     """Drop the counts of messages that are gone by other ways than :func:`finish`."""
-    for queue in ("ingest", "embed", "answer"):
+    for queue in get_args(Queue):
         conn.execute(
             sql.SQL(
                 "delete from corpuscope.job_attempts a where a.queue = {} and a.updated_at < now() - interval '1 hour'"

@@ -49,9 +49,11 @@ def _alone(database: Database, step: Callable[[Connection[Any]], bool]) -> bool:
 
 def find_lost_work(conn: Connection[Any]) -> bool:
     """Queue what lost messages would have asked for."""
-    row = conn.execute("select corpuscope.requeue_missing() + corpuscope.requeue_answers()").fetchone()
+    row = conn.execute(
+        "select corpuscope.requeue_missing() + corpuscope.requeue_answers() + corpuscope.requeue_evaluations()"
+    ).fetchone()
     if row and row[0]:
-        log.warning("Work on %d documents, chunks or answers had been lost; it was queued again.", row[0])
+        log.warning("Work on %d documents, chunks, answers or evaluations had been lost; it was queued again.", row[0])
     return False
 
 

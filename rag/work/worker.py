@@ -1,4 +1,4 @@
-"""The worker parses, embeds and answers. Any number of workers on any number of hosts share the queue."""
+"""The worker parses, embeds, answers and evaluates. Any number of workers on any number of hosts share the queue."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from rag.vectors.modelpool import Load, WaitingEmbedder
 from rag.vectors.registration import register_model
 from rag.work import jobs
 from rag.work.embedloop import EmbedLoop
+from rag.work.evaluating import evaluate_loop
 from rag.work.heartbeat import Heartbeat
 from rag.work.ingesting import IngestTools, ingest, mark_failed
 from rag.work.jobloop import JobLoop
@@ -37,7 +38,7 @@ from rag.work.workplace import Stopping, Workplace
 
 log = logging.getLogger(__name__)
 
-ALL_QUEUES: tuple[Queue, ...] = ("ingest", "embed", "answer")
+ALL_QUEUES: tuple[Queue, ...] = ("ingest", "embed", "answer", "evaluate")
 
 #: Chats that one worker streams side by side.
 ANSWER_THREADS = 4
@@ -110,6 +111,8 @@ def _duties(workplace: Workplace, settings: Settings, queues: Sequence[Queue]) -
     if "answer" in queues:
         loop = _answer_loop(workplace, settings)
         duties += [(f"answer-{n}", loop.run) for n in range(1, ANSWER_THREADS + 1)]
+    if "evaluate" in queues:
+        duties.append(("evaluate", evaluate_loop(workplace, settings).run))
     return duties
 
 
