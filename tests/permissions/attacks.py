@@ -60,6 +60,8 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "list_all_collections": "select * from list_all_collections()",
     "make_default_profile": "select make_default_profile(%(profile)s)",
     "undo_default_profile": "select undo_default_profile(%(collection)s)",
+    "start_tuning": "select start_tuning(%(set)s, 'ndcg', 8000, %(profile)s, %(index)s)",
+    "cancel_tuning": "select cancel_tuning(%(tuning)s)",
     "note_list_export": "select note_list_export('the list of activity')",
 }
 
@@ -68,6 +70,7 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "lexical_candidates": "select * from corpuscope.lexical_candidates(%(index)s, 'canary', null, 10)",
     "search_collection": "select * from corpuscope.search_collection("
     "%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
+    "search_candidates": "select * from corpuscope.search_candidates(%(collection)s, 'canary', '[1,2,3]', 200, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
@@ -121,6 +124,8 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
     found = {
         "invitation": "select id from corpuscope.invitations where collection_id = %(collection)s",
         "session": "select id from corpuscope.sessions where user_id = %(person)s",
+        "set": "select id from public.evaluation_sets where collection_id = %(collection)s",
+        "tuning": "select id from public.tunings where collection_id = %(collection)s",
         "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
     }
     values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}

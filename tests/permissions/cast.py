@@ -105,6 +105,9 @@ insert into public.questions (set_id, collection_id, text)
 insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
     select q.id, q.collection_id, d.id, 1, 0, 6, 1 from public.questions q join public.documents d using (collection_id)
     where collection_id = '{c}';
+insert into public.tunings (set_id, collection_id, index_id, profile, objective, budget, total, result)
+    select s.id, s.collection_id, c.active_index_id, '{{}}', 'ndcg', 8000, 1, '{{"verdict": "canary"}}'
+    from public.evaluation_sets s join public.collections c on c.id = s.collection_id where c.id = '{c}';
 insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
