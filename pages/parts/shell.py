@@ -72,7 +72,7 @@ def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
             _page("document", "Document", ":material/article:", visible=False),
         ],
         "Ask": [
-            _page("search", "Search", ":material/search:"),
+            _page("search", "Search lab", ":material/search:"),
             _page("chat", "Chat", ":material/forum:"),
         ],
         "Measure": [_page("evaluate", "Evaluate", ":material/checklist:")],
@@ -122,7 +122,7 @@ def navigated() -> bool:
 _HELP = {
     "documents": "Upload files and watch them become searchable.",
     "document": "The text of one document as search sees it: chunks, marks, corrections.",
-    "search": "Find passages, with the score of each method.",
+    "search": "Find passages, see what each setting does, and save what works.",
     "chat": "Ask questions and read answers that quote their sources.",
     "evaluate": "Questions with known answers, and what search scores on them.",
     "operations": "Workers, queues, versions and failed work.",

@@ -19,16 +19,18 @@ class Baseline:
     p95: float
 
 
-def read_baseline(conn: psycopg.Connection[Any], collection_id: UUID) -> Baseline | None:
-    """Of the collection's active index; None until a worker has measured its model."""
+def read_baseline(
+    conn: psycopg.Connection[Any], collection_id: UUID, index_id: int | None = None
+) -> Baseline | None:
+    """Of the collection's active index, or the one that is named; None until a worker has measured its model."""
     with conn.cursor(row_factory=class_row(Baseline)) as cursor:
         return cursor.execute(
             """
             select m.name as model, m.random_mean::float8 as mean, m.random_p95::float8 as p95
             from public.collections c
-            join public.indexes i on i.id = c.active_index_id
+            join public.indexes i on i.collection_id = c.id and i.id = coalesce(%s, c.active_index_id)
             join public.embedding_models m on m.id = i.model_id
             where c.id = %s and m.random_mean is not null and m.random_p95 is not null
             """,
-            [collection_id],
+            [index_id, collection_id],
         ).fetchone()
