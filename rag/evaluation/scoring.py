@@ -65,7 +65,7 @@ class Truth:
     def unit(self) -> Unit:
         """What a run is judged by first: passages where each question has a judged span, else documents."""
         asked = [judged for judged in self.judgements.values() if any(one.grade > 0 for one in judged)]
-        return "passage" if asked and all(map(_spans_of, asked)) else "document"
+        return "passage" if asked and all(map(spans_of, asked)) else "document"
 
     def graded(self, unit: Unit) -> dict[int, dict[str, int]]:
         """Question → document or chunk → grade, of the questions that can be judged by this unit."""
@@ -73,7 +73,7 @@ class Truth:
             return {
                 question: {str(chunk): grade for chunk, grade in self.chunks.get(question, {}).items()}
                 for question, judged in self.judgements.items()
-                if _spans_of(judged)
+                if spans_of(judged)
             }
         found: dict[int, dict[str, int]] = {}
         for question, judged in self.judgements.items():
@@ -106,7 +106,7 @@ def score_questions(
         for question, values in _score_ranked(hits, truth.graded(unit), unit, k, threshold).items():
             scores[question] |= {f"{unit}:{name}": value for name, value in values.items()}
     for question, found in hits.items():
-        if spans := _spans_of(truth.judgements.get(question, ())):
+        if spans := spans_of(truth.judgements.get(question, ())):
             scores[question] |= score_characters(returned(found, k, threshold), spans)
     return scores
 
@@ -166,9 +166,9 @@ def score_characters(found: Sequence[RunHit], wanted: Mapping[str, Sequence[tupl
     shown: Spans = defaultdict(list)
     for hit in found:
         shown[hit.document].append((hit.start, hit.end))
-    read = {document: _merged(spans) for document, spans in shown.items()}
-    needed = {document: _merged(spans) for document, spans in wanted.items()}
-    both = sum(_shared(read.get(document, []), spans) for document, spans in needed.items())
+    read = {document: merge_spans(spans) for document, spans in shown.items()}
+    needed = {document: merge_spans(spans) for document, spans in wanted.items()}
+    both = sum(count_shared(read.get(document, []), spans) for document, spans in needed.items())
     have, want = (sum(end - start for spans in some.values() for start, end in spans) for some in (read, needed))
     return {
         "char_recall": both / max(1, want),
@@ -177,7 +177,7 @@ def score_characters(found: Sequence[RunHit], wanted: Mapping[str, Sequence[tupl
     }
 
 
-def _spans_of(judged: Iterable[Judgement]) -> Spans:
+def spans_of(judged: Iterable[Judgement]) -> Spans:
     """The characters that are judged to answer, by document."""
     spans: Spans = defaultdict(list)
     for one in judged:
@@ -186,7 +186,8 @@ def _spans_of(judged: Iterable[Judgement]) -> Spans:
     return dict(spans)
 
 
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same characters in order and without overlaps."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -196,7 +197,7 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _shared(some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> int:
+def count_shared(some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> int:
     """Characters in both of two lists of spans, each without overlaps."""
     return sum(max(0, min(a[1], b[1]) - max(a[0], b[0])) for a in some for b in others)
 
