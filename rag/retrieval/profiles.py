@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from rag.errors import InvalidInput
@@ -79,18 +79,21 @@ class RetrievalProfile:
 
     def to_json(self) -> dict[str, Any]:
         """Every setting, as ``search_chunks()`` and the table take them."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _SETTINGS}  # asdict() copies deeply: .04 ms a search
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> RetrievalProfile:
         """The profile of these settings; what is left out takes its default. Unknown keys are refused."""
-        unknown = sorted(set(settings) - {field.name for field in fields(cls)})
+        unknown = sorted(set(settings).difference(_SETTINGS))
         _check(not unknown, f"A retrieval profile has no setting {', '.join(unknown)}.")
         return cls(**settings)
 
     def with_changes(self, **changes: Any) -> RetrievalProfile:
         """This profile with those settings that are not None."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+
+_SETTINGS = tuple(field.name for field in fields(RetrievalProfile))
 
 
 def _check(condition: bool, message: str) -> None:

@@ -13,7 +13,7 @@ import psycopg
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 from psycopg.types.json import Jsonb
 
 from rag.errors import InvalidInput, NotFound
@@ -28,6 +28,7 @@ DIVERSITY_POOL = 64
 #: Longer questions are cut off by any model, and serve nobody.
 MAX_QUESTION = 8000
 
+#: In the order of the fields of a hit, which are filled by their places.
 _HIT_COLUMNS = (
     "rank, chunk_id, document_id, document, title, text_revision, page, start_char as start, end_char as end,"
     " heading_path, text, similarity, lexical, score, dense_rank, lexical_rank, matched,"
@@ -66,7 +67,7 @@ def search(
     """
     question = _plain(question)
     chosen = None if documents is None else list(documents)
-    with conn.cursor(row_factory=class_row(Hit)) as cursor:
+    with conn.cursor(row_factory=args_row(Hit)) as cursor:
         try:
             return cursor.execute(
                 _SEARCH,

@@ -23,7 +23,7 @@ from pgvector.psycopg.vector import register_vector_info
 from psycopg import Connection, Notify, sql
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import Escaping, ExecStatus, TransactionStatus
 from psycopg.types import TypeInfo
 from psycopg_pool import ConnectionPool
 
@@ -199,15 +199,10 @@ def _begin(pool: ConnectionPool[Connection[Any]], settings: Mapping[str, str]) -
 
     A connection that died in the pool (the server was restarted) shows here, before any work: take the next.
     """
-    calls = [
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in settings.items()
-    ]
-    command = sql.SQL("begin; select {}").format(sql.SQL(", ").join(calls))
     for _ in range(pool.max_size):
         conn = pool.getconn()
         try:
-            _run(conn, command.as_bytes(conn))
+            _run(conn, _beginning(conn, settings))
         except psycopg.Error:
             broken = conn.closed
             with suppress(psycopg.Error):
@@ -218,6 +213,15 @@ def _begin(pool: ConnectionPool[Connection[Any]], settings: Mapping[str, str]) -
         else:
             return conn
     raise DatabaseUnavailable
+
+
+def _beginning(conn: Connection[Any], settings: Mapping[str, str]) -> bytes:
+    """Begins a transaction with these settings. Put together by hand: psycopg.sql takes as long as the server."""
+    quote = Escaping(conn.pgconn).escape_literal
+    calls = [
+        b"set_config(%b, %b, true)" % (quote(name.encode()), quote(value.encode())) for name, value in settings.items()
+    ]
+    return b"begin; select " + b", ".join(calls)
 
 
 def _run(conn: Connection[Any], command: bytes) -> None:
