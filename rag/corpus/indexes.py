@@ -16,22 +16,66 @@ from rag.vectors.models import ModelRow
 
 IndexState = Literal["building", "ready", "active", "retired"]
 
+#: A number of an embedding takes two bytes (halfvec).
+_BYTES_PER_NUMBER = 2
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """One index and how far it is filled; ``complete`` means that it can be swapped in."""
+    """One index and how far it is filled; ``complete`` means that it can be swapped in.
+
+    ``documents`` are chunked for it, ``expected`` would be when it is done: all that have text. ``chars`` and
+    ``chars_expected`` are their lengths. ``answered_until`` is when it was the active one last; None if it never was,
+    or is. ``problem`` says why nothing goes on, and ``problem_hint`` what to do.
+    """
 
     id: int
     state: IndexState
+    model_id: int
+    provider: str
     model: str
     dimensions: int
+    window: int
     chunking: dict[str, Any]
+    paused: bool
+    problem: str | None
+    problem_hint: str | None
+    answered_until: datetime | None
     documents: int
+    expected: int
+    chars: int
+    chars_expected: int
     chunks: int
     embedded: int
     failed: int
     complete: bool
     created_at: datetime
+
+    @property
+    def model_row(self) -> ModelRow:
+        """What embeds its passages and the questions to it."""
+        return ModelRow(self.model_id, self.provider, self.model, self.dimensions, self.window)
+
+    @property
+    def vector_bytes(self) -> int:
+        """What its vectors take by themselves, without the graph over them."""
+        return self.embedded * self.dimensions * _BYTES_PER_NUMBER
+
+    @property
+    def remaining(self) -> int | None:
+        """Chunks that still want a vector, those of unread documents going by the read ones; None without any."""
+        known = self.chunks - self.embedded - self.failed
+        unread = self.chars_expected - self.chars
+        if unread <= 0:
+            return known
+        return known + round(unread * self.chunks / self.chars) if self.chunks and self.chars else None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether workers have something to do for it, or would if it weren't paused."""
+        return self.state != "retired" and (
+            self.documents < self.expected or self.embedded + self.failed < self.chunks or self.state == "building"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +115,41 @@ def list_indexes(conn: psycopg.Connection[Any], collection_id: UUID) -> list[Ind
     with conn.cursor(row_factory=class_row(IndexRow)) as cursor:
         return cursor.execute(
             """
-            select i.id, i.state, m.name as model, m.dimensions, i.chunking, i.created_at,
-                   count(x.document_id)::int as documents, coalesce(sum(x.chunk_count), 0)::int as chunks,
-                   coalesce(sum(x.embedded_count), 0)::int as embedded, coalesce(sum(x.failed_count), 0)::int as failed,
-                   i.state <> 'retired' and public.index_is_complete(i.id) as complete
+            with texts as (
+                select d.id, d.text_revision, coalesce(d.char_count, 0) as chars from public.documents d
+                where d.collection_id = %(collection)s and d.text_revision > 0 and d.stage <> 'cancelled'
+            )
+            select i.id, i.state, m.id as model_id, m.provider, m.name as model, m.dimensions,
+                   m.window_tokens as window, i.chunking, i.paused, i.problem, i.problem_hint, i.answered_until,
+                   i.created_at,
+                   i.state <> 'retired' and not i.paused and public.index_is_complete(i.id) as complete,
+                   s.*, (select count(*)::int from texts) as expected,
+                   (select coalesce(sum(chars), 0)::bigint from texts) as chars_expected
             from public.indexes i
             join public.embedding_models m on m.id = i.model_id
-            left join public.index_documents x on x.index_id = i.id
-            where i.collection_id = %s
-            group by i.id, m.id
+            cross join lateral (
+                select count(*) filter (where t.id is not null)::int as documents,
+                       coalesce(sum(t.chars), 0)::bigint as chars,
+                       coalesce(sum(x.chunk_count), 0)::int as chunks,
+                       coalesce(sum(x.embedded_count), 0)::int as embedded,
+                       coalesce(sum(x.failed_count), 0)::int as failed
+                from public.index_documents x
+                left join texts t on t.id = x.document_id and t.text_revision <= x.text_revision
+                where x.index_id = i.id
+            ) s
+            where i.collection_id = %(collection)s
             order by array_position(array['active', 'ready', 'building', 'retired'], i.state), i.id desc
             """,
-            [collection_id],
+            {"collection": collection_id},
         ).fetchall()
+
+
+def get_index(conn: psycopg.Connection[Any], collection_id: UUID, index_id: int) -> IndexRow:
+    """One of :func:`list_indexes`; :class:`NotFound` if there is none such."""
+    found = next((index for index in list_indexes(conn, collection_id) if index.id == index_id), None)
+    if found is None:
+        raise NotFound("That index does not exist, or its collection isn't shared with you.")
+    return found
 
 
 def build_index(
@@ -93,13 +159,23 @@ def build_index(
     return int(_call(conn, "build_index(%s, %s, %s)", [collection_id, Jsonb(chunking), model_id]))
 
 
+def pause_index(conn: psycopg.Connection[Any], index_id: int) -> None:
+    """Let nothing be done for an index that doesn't answer; what it has stays."""
+    _call(conn, "pause_index(%s)", [index_id])
+
+
+def resume_index(conn: psycopg.Connection[Any], index_id: int) -> None:
+    """Take up a paused index, and what was given up on for it."""
+    _call(conn, "resume_index(%s)", [index_id])
+
+
 def activate_index(conn: psycopg.Connection[Any], index_id: int) -> None:
     """Swap a complete index in; the one it replaces stays ready, for swapping back."""
     _call(conn, "activate_index(%s)", [index_id])
 
 
 def retire_index(conn: psycopg.Connection[Any], index_id: int) -> None:
-    """Empty an index that doesn't answer."""
+    """Drop an index that doesn't answer; a large one is emptied by the workers."""
     _call(conn, "retire_index(%s)", [index_id])
 
 
@@ -109,7 +185,8 @@ def _call(conn: psycopg.Connection[Any], call: str, values: list[Any]) -> Any:
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotAllowed(_sentence(error)) from error
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
-        raise InvalidInput(_sentence(error), hint="Wait until all of its chunks are embedded.") from error
+        hint = "Wait until all of its chunks are embedded." if "complete" in _sentence(error) else ""
+        raise InvalidInput(_sentence(error), hint=hint) from error
     return row[0] if row else None
 
 
