@@ -217,11 +217,11 @@ def _begin(pool: ConnectionPool[Connection[Any]], settings: Mapping[str, str]) -
 
 def _beginning(conn: Connection[Any], settings: Mapping[str, str]) -> bytes:
     """Begins a transaction with these settings. Put together by hand: psycopg.sql takes as long as the server."""
-    quote = Escaping(conn.pgconn).escape_literal
-    calls = [
-        b"set_config(%b, %b, true)" % (quote(name.encode()), quote(value.encode())) for name, value in settings.items()
-    ]
-    return b"begin; select " + b", ".join(calls)
+    escaping = Escaping(conn.pgconn)
+    return b"begin" + b"".join(
+        b"; set local %b = %b" % (escaping.escape_identifier(name.encode()), escaping.escape_literal(value.encode()))
+        for name, value in settings.items()
+    )
 
 
 def _run(conn: Connection[Any], command: bytes) -> None:
