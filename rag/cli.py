@@ -75,6 +75,7 @@ def make_parser() -> ArgumentParser:
 
     _add_ingest(add("ingest", _command("cli_ingest"), "Store files and folders in a collection."))
     _add_search(add("search", _command("cli_search"), "Search a collection."))
+    _add_why(add("why", _command("cli_why"), "Say why a document or a phrase is not among the hits of a search."))
     _add_ask(
         add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written, then its citations.")
     )
@@ -110,6 +111,12 @@ def _add_search(parser: ArgumentParser) -> None:
     parser.add_argument("--threshold", metavar="T", type=_cosine, help="least cosine similarity, -1 to 1")
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--profile", metavar="P", help="name of a saved retrieval profile")
+
+
+def _add_why(parser: ArgumentParser) -> None:
+    _add_search(parser)
+    parser.add_argument("--document", metavar="NAME", help="which document is missing")
+    parser.add_argument("--phrase", metavar="TEXT", help="which words are missing, of that document or of any")
 
 
 def _add_ask(parser: ArgumentParser) -> None:

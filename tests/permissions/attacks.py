@@ -73,6 +73,8 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "search_candidates": "select * from corpuscope.search_candidates(%(collection)s, 'canary', '[1,2,3]', 200, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
+    "trace_dense": "select * from corpuscope.trace_dense(%(index)s, '[1,2,3]', '{}', null, %(chunk)s)",
+    "trace_terms": "select * from corpuscope.trace_terms(%(index)s, 'canary', %(chunk)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
     "member_collections": "select %(collection)s = any (corpuscope.member_collections())",
     "editable_collections": "select %(collection)s = any (corpuscope.editable_collections())",

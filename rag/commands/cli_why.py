@@ -1,0 +1,53 @@
+"""`corpuscope why`: the chain from a document or phrase to the results of a search, and where it broke."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from rag.commands.cli_output import Output
+from rag.commands.cli_session import open_session
+from rag.corpus.collections import find_collection
+from rag.corpus.documents import list_documents
+from rag.errors import NotFound
+from rag.retrieval.stored_profiles import load_profile
+from rag.retrieval.trace_words import as_json, as_text
+from rag.retrieval.tracing import explain
+from rag.settings import Settings
+
+
+def run(arguments: Namespace, settings: Settings, out: Output) -> int:
+    """Print the chain; that something was lost is an answer, no failure."""
+    with open_session(settings, out, model=False) as session:
+        with session.as_user() as conn:
+            collection = find_collection(conn, arguments.collection)
+            profile = load_profile(conn, collection.id, arguments.profile)
+            document = find_document(conn, collection.id, arguments.document) if arguments.document else None
+        profile = profile.with_changes(mode=arguments.mode, k=arguments.k, threshold=arguments.threshold)
+        lexical = profile.mode == "lexical" and profile.threshold is None
+        vector = None if lexical else session.load_question_encoder().embed_question(arguments.query)
+        explanation = explain(
+            session.as_user,
+            collection.id,
+            arguments.query,
+            vector,
+            profile,
+            document_id=document,
+            phrase=arguments.phrase,
+        )
+    out.result(as_json(explanation), as_text(explanation))
+    return 0
+
+
+def find_document(conn: Connection[Any], collection_id: UUID, name: str) -> UUID:
+    """The document of that name, whatever its case, or the only one that has it in its name."""
+    found = list_documents(conn, collection_id, name_part=name)
+    exact = [document for document in found if document.name.casefold() == name.strip().casefold()]
+    if len(exact or found) != 1:
+        known = ", ".join(document.name for document in found[:5])
+        hint = f"It could be: {known}." if found else "`corpuscope status` says what collections hold."
+        raise NotFound(f"There is no single document named “{name}” in this collection.", hint=hint)
+    return (exact or found)[0].id
