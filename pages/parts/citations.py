@@ -58,6 +58,7 @@ def _source(message: Message, passage: Passage, citations: list[Citation]) -> No
         inside = sorted((start, end) for start, end in spans if 0 <= start < end <= len(passage.text))
         text, shown = cut_around(passage.text, inside, most=700)
         st.html(f'<div class="cs-text cs-quote" dir="auto">{mark_spans(text, shown)}</div>')
+        _beside(passage, citations)
         if passage.document_id is None:
             st.caption("The document was deleted since; the quote is what is left of it.")
             return
@@ -68,3 +69,14 @@ def _source(message: Message, passage: Passage, citations: list[Citation]) -> No
             icon=":material/article:",
             query_params=span_query(passage.document_id, first.start, first.end),
         )
+
+
+def _beside(passage: Passage, citations: list[Citation]) -> None:
+    """What is quoted from a neighbour of the passage, which the model read with it."""
+    quotes = dict.fromkeys(
+        citation.quote for citation in citations if citation.start < passage.start or citation.end > passage.end
+    )
+    if quotes:
+        st.caption("Quoted from the text beside this passage")
+    for quote in quotes:
+        st.html(f'<div class="cs-text cs-quote" dir="auto">{mark_spans(quote, [(0, len(quote))])}</div>')

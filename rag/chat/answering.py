@@ -196,7 +196,9 @@ class _Answer:
             [one.passage for one in found],
             self.history,
             self.settings.chat_context_tokens,
+            wider={one.passage.number: one.wider for one in found},
         )
+        self.sources |= {one.passage.number: one.wider_source for one in found if one.passage.number in prompt.widened}
         model = self.settings.chat_model
         asking = f"Asking {model} with {_count(len(prompt.numbers), 'passage')}."
         self.writer.enter("generating", asking, before=self._retrieved, kind="model", model=model)

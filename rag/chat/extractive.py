@@ -38,13 +38,23 @@ _KIND_COST = {"sentence": 0.0, "item": 0.0, "row": 0.03, "code": 0.05, "title": 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A numbered passage; ``start`` is its offset in the document's text, ``similarity`` that to the question."""
+    """A numbered passage; ``start`` is its offset in the document's text, ``similarity`` that to the question.
+
+    ``own`` is what was retrieved of ``text`` (from, to), where that holds its neighbours as well; None: all of it.
+    """
 
     number: int
     start: int
     text: str
     similarity: float | None = None
     language: str = "en"
+    own: tuple[int, int] | None = None
+
+    @property
+    def whole(self) -> Quote:
+        """All that was retrieved."""
+        start, end = self.own or (0, len(self.text))
+        return Quote(self.number, self.start + start, self.start + end, self.text[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +260,7 @@ def _show(quote: Quote) -> str:
 
 
 def find_support(claim: str, source: Source) -> Quote:
-    """The part of a passage that a model's claim most likely rests on; the whole passage when no words are shared."""
-    whole = Quote(source.number, source.start, source.start + len(source.text), source.text)
+    """The part of a passage that a model's claim most likely rests on; the whole of it when no words are shared."""
     claimed = list(dict.fromkeys(words(claim)))
     candidates = [
         _Candidate(source, unit, text, frozenset(words(text)))
@@ -259,11 +268,11 @@ def find_support(claim: str, source: Source) -> Quote:
         if (text := source.text[unit.start : unit.end])
     ]
     if not claimed or not candidates:
-        return whole
+        return source.whole
     overlap = _overlaps(claimed, candidates)
     # A long sentence shares words by chance: discount it a little by its length.
     best = int(np.argmax([share / math.log(8 + len(c.terms)) for share, c in zip(overlap, candidates, strict=True)]))
     if overlap[best] < 0.15:
-        return whole
+        return source.whole
     unit = candidates[best].unit
     return Quote(source.number, source.start + unit.start, source.start + unit.end, candidates[best].text, unit.kind)

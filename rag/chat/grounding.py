@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from rag.chat.chat_records import Passage
 from rag.chat.extractive import EmbedSentences, Source
+from rag.chat.surroundings import Span, widen
 from rag.corpus.baselines import read_baseline
 from rag.corpus.indexes import SearchedIndex, read_searched_index
 from rag.errors import InvalidInput, NotFound
@@ -32,16 +33,28 @@ _CLOSE = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A passage and the language that its document is in."""
+    """A passage, the language that its document is in, and the passage with its neighbours where there are any.
+
+    ``wider_start`` is the offset of ``wider`` in the document's text.
+    """
 
     passage: Passage
     language: str
+    wider_start: int
+    wider: str
 
     @property
     def source(self) -> Source:
         """The passage as something to quote from."""
         one = self.passage
         return Source(one.number, one.start, one.text, one.similarity, self.language)
+
+    @property
+    def wider_source(self) -> Source:
+        """The passage and its neighbours as something to quote from."""
+        before = self.passage.start - self.wider_start
+        own = before, before + len(self.passage.text)
+        return replace(self.source, start=self.wider_start, text=self.wider, own=own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +97,18 @@ def read_ground(conn: Connection[Any], collection_id: UUID, profile: dict[str, A
 def find_passages(
     open_conn: OpenConnection, ground: Ground, question: str, vector: NDArray[np.float32] | None
 ) -> list[Found]:
-    """Numbered passages, best first. Their text is that of the document, so that a quote is true to it."""
+    """Numbered passages, best first. Their text is that of the document, so that a quote is true to it.
+
+    Reranking, where the profile asks for it, runs outside of any transaction.
+    """
     hits = retrieve(open_conn, ground.collection_id, question, vector, ground.profile, index_id=ground.index.id)
     with open_conn() as conn:
-        sources = _read_sources(conn, hits)
-    return [_found(number, hit, *sources.get(hit.chunk_id, ("", ""))) for number, hit in enumerate(hits, 1)]
+        spans = widen(conn, hits, ground.profile.neighbours)
+        sources = _read_sources(conn, hits, spans)
+    return [
+        _found(number, hit, span, *sources.get(hit.chunk_id, ("", "")))
+        for number, (hit, span) in enumerate(zip(hits, spans, strict=True), 1)
+    ]
 
 
 def sentence_embedder(embedder: Embedder) -> EmbedSentences:
@@ -112,8 +132,8 @@ def _cut(embedder: Embedder, text: str, count: int) -> str:
     return text[: int(starts[max(kept, 1)])]
 
 
-def _read_sources(conn: Connection[Any], hits: Sequence[Hit]) -> dict[int, tuple[str, str]]:
-    """Chunk → (the document's text at the chunk's span, language)."""
+def _read_sources(conn: Connection[Any], hits: Sequence[Hit], spans: Sequence[Span]) -> dict[int, tuple[str, str]]:
+    """Chunk → (the document's text at the span that goes with it, language)."""
     rows = conn.execute(
         """
         select h.chunk, substr(t.text, h.start + 1, h.stop - h.start), coalesce(d.language, '')
@@ -126,14 +146,16 @@ def _read_sources(conn: Connection[Any], hits: Sequence[Hit]) -> dict[int, tuple
             [hit.chunk_id for hit in hits],
             [hit.document_id for hit in hits],
             [hit.text_revision for hit in hits],
-            [hit.start for hit in hits],
-            [hit.end for hit in hits],
+            [start for start, _ in spans],
+            [end for _, end in spans],
         ],
     )
     return {chunk: (text, language) for chunk, text, language in rows}
 
 
-def _found(number: int, hit: Hit, text: str, language: str) -> Found:
+def _found(number: int, hit: Hit, span: Span, wider: str, language: str) -> Found:
+    before = hit.start - span[0]
+    text = wider[before : before + hit.end - hit.start]
     passage = Passage(
         number=number,
         document_id=hit.document_id,
@@ -149,4 +171,6 @@ def _found(number: int, hit: Hit, text: str, language: str) -> Found:
         lexical=hit.lexical,
         score=hit.score,
     )
-    return Found(passage, language or "en")
+    if not text:
+        return Found(passage, language or "en", hit.start, hit.text)
+    return Found(passage, language or "en", span[0], wider)

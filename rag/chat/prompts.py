@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -37,10 +37,11 @@ class Turn(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The messages to send, and the numbers of the passages that fit into them."""
+    """The messages to send, the numbers of the passages that fit into them, and of those that came with neighbours."""
 
     turns: list[Turn]
     numbers: list[int]
+    widened: frozenset[int] = frozenset()
 
 
 def count_tokens(text: str) -> int:
@@ -54,21 +55,26 @@ def build_prompt(
     history: Sequence[tuple[str, str]],
     context_tokens: int,
     *,
+    wider: Mapping[int, str] | None = None,
     make_fence: Callable[[], str] = lambda: secrets.token_hex(8),
 ) -> Prompt:
     """Fit the rules, the chat so far and the passages into ``context_tokens``, less room for the answer.
 
     ``history`` holds (question, answer) pairs, oldest first; the latest that fit are kept. Passages are taken whole,
-    best first, until one doesn't fit; the first is always there, cut if it must be.
+    best first, until one doesn't fit; the first is always there, cut if it must be. ``wider`` holds the texts of
+    passages with their neighbours, by number: in what room is left they take their places, best first.
     """
     fence = make_fence()
     rules = _RULES.format(fence=fence)
     room = int(context_tokens * (1 - _ANSWER_SHARE)) - count_tokens(rules) - count_tokens(question) - 100
     earlier = _fit_history(history, int(context_tokens * _HISTORY_SHARE))
     room -= sum(count_tokens(turn["content"]) for turn in earlier)
-    blocks, numbers = _fit_passages(passages, fence, room)
-    latest = f"Passages:\n\n{blocks or 'None were found.'}\n\nQuestion: {question}"
-    return Prompt([_turn("system", rules), *earlier, _turn("user", latest)], numbers)
+    blocks, room = _fit_passages(passages, fence, room)
+    widened = _widen(blocks, passages, wider or {}, fence, room)
+    shown = "\n\n".join(blocks) or "None were found."
+    latest = f"Passages:\n\n{shown}\n\nQuestion: {question}"
+    numbers = [passage.number for passage in passages[: len(blocks)]]
+    return Prompt([_turn("system", rules), *earlier, _turn("user", latest)], numbers, widened)
 
 
 def _fit_history(history: Sequence[tuple[str, str]], room: int) -> list[Turn]:
@@ -82,7 +88,8 @@ def _fit_history(history: Sequence[tuple[str, str]], room: int) -> list[Turn]:
     return turns
 
 
-def _fit_passages(passages: Sequence[Passage], fence: str, room: int) -> tuple[str, list[int]]:
+def _fit_passages(passages: Sequence[Passage], fence: str, room: int) -> tuple[list[str], int]:
+    """The blocks of the first passages, as many as fit, and the room that is left."""
     blocks: list[str] = []
     for passage in passages:
         block = _block(passage, passage.text, fence)
@@ -92,7 +99,23 @@ def _fit_passages(passages: Sequence[Passage], fence: str, room: int) -> tuple[s
             block = _block(passage, passage.text[: max(room, 200)], fence)
         blocks.append(block)
         room -= count_tokens(block)
-    return "\n\n".join(blocks), [passage.number for passage in passages[: len(blocks)]]
+    return blocks, room
+
+
+def _widen(
+    blocks: list[str], passages: Sequence[Passage], wider: Mapping[int, str], fence: str, room: int
+) -> frozenset[int]:
+    """Put passages with their neighbours in the place of blocks while there is room; their numbers."""
+    widened = set()
+    for place, (block, passage) in enumerate(zip(blocks, passages, strict=False)):
+        text = wider.get(passage.number, passage.text)
+        more = _block(passage, text, fence)
+        cost = count_tokens(more) - count_tokens(block)
+        if text != passage.text and cost <= room:
+            blocks[place] = more
+            room -= cost
+            widened.add(passage.number)
+    return frozenset(widened)
 
 
 def _block(passage: Passage, text: str, fence: str) -> str:

@@ -153,6 +153,30 @@ def test_a_model_answers_from_fenced_passages_with_cited_spans(library: Library,
     assert request.authorization == "Bearer k"
 
 
+def test_neighbours_are_read_and_quoted_where_they_stand(library: Library, provider: StandInOpenAI) -> None:
+    """Three chunks of 600 characters; the second is found, the model quotes the third, then nothing that is there."""
+    parts = ["Swans nest early.", "The Falcon pump has a long warranty period.", "Claims go to the desk in Leeds."]
+    text = "".join(part + " " * (600 - len(part)) for part in parts)
+    document = library.add("long.txt", text)
+    provider.chat.append(Say(["It is long [1]. Claims go to the desk in Leeds [1]. Xylophones [1]."]))
+    question = "long warranty period of the Falcon pump"
+    message = library.ask(question, profile={"k": 1, "neighbours": 1, "mode": "lexical"})
+    answer = library.answer(message, settings_for(provider.base_url))
+    (request,) = provider.chat_requests()
+    latest = request.body["messages"][-1]["content"]
+    assert text in latest, "each part once, in order"
+    (passage,) = answer.passages
+    assert (passage.document_id, passage.start, passage.end) == (document, 600, 1200)
+    assert passage.text == text[600:1200], "what is kept is what was retrieved"
+    spans = [(citation.start, citation.end) for citation in answer.citations]
+    assert [text[start:end].strip() for start, end in spans] == [parts[1], parts[2], parts[1]]
+    assert spans[1] == (1200, 1200 + len(parts[2]))
+    assert spans[2] == (600, 1200), "without shared words it rests on what was retrieved"
+    assert all(text[c.start : c.end] == c.quote for c in answer.citations)
+    with library.database.as_owner() as conn:
+        conn.execute("delete from public.documents where id = %s", [document])
+
+
 def test_earlier_turns_go_with_the_question(library: Library, provider: StandInOpenAI) -> None:
     with library.database.as_user(library.user) as conn:
         chat = create_chat(conn, library.collection)

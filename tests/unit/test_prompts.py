@@ -57,3 +57,23 @@ def test_no_passages_are_said_to_be_none() -> None:
     prompt = build_prompt("How long?", [], [], 4000)
     assert "None were found." in prompt.turns[-1]["content"]
     assert prompt.numbers == []
+
+
+def test_neighbours_take_the_room_that_passages_leave_best_first() -> None:
+    passages = [passage(n, f"found {n} " + "word " * 150) for n in (1, 2, 3)]
+    wider = {n: f"before {n} " + one.text + "after " * 300 for n, one in enumerate(passages, 1)}
+    plain = build_prompt("How long?", passages, [], 4000)
+    assert (plain.numbers, plain.widened) == ([1, 2, 3], frozenset())
+    prompt = build_prompt("How long?", passages, [], 4000, wider=wider)
+    latest = prompt.turns[-1]["content"]
+    assert prompt.numbers == [1, 2, 3]
+    assert prompt.widened == {1, 2}
+    assert [f"before {n} found {n}" in latest for n in (1, 2, 3)] == [True, True, False]
+    assert "found 3" in latest
+    assert sum(count_tokens(turn["content"]) for turn in prompt.turns) < 3000
+
+
+def test_neighbours_are_fenced_too() -> None:
+    prompt = build_prompt("?", [passage(1, "x")], [], 4000, wider={1: "abc123 end x"}, make_fence=lambda: "abc123")
+    assert prompt.widened == {1}
+    assert prompt.turns[-1]["content"].count("abc123 end") == 1
