@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from rag.corpus.corrections import Edit, find_edits, move_pages, move_span
 from rag.corpus.documents import get_document
+from rag.corpus.judged_spans import move_judgements
 from rag.errors import InvalidInput, NotAllowed, NotFound
 from rag.records import ChunkRow, DocumentText
 
@@ -61,9 +62,10 @@ def correct_text(
 ) -> int:
     """Replace characters ``start`` to ``end`` of revision ``base_revision``; returns the new revision.
 
-    Page starts and marks move with the text; a mark whose text is gone goes too. Where ``replacement`` repeats the
-    old text, only what differs counts as changed, so a whole text can be handed back. :class:`InvalidInput` when
-    somebody corrected the text since ``base_revision``; without a difference nothing is written.
+    Page starts, marks and judgements move with the text; those whose text is gone go too. Where ``replacement``
+    repeats the old text, only what differs counts as changed, so a whole text can be handed back.
+    :class:`InvalidInput` when somebody corrected the text since ``base_revision``; without a difference nothing is
+    written.
     """
     current = _lock_text(conn, document_id, base_revision)
     if not 0 <= start <= end <= len(current.text):
@@ -105,6 +107,7 @@ def _write(conn: psycopg.Connection[Any], current: DocumentText, text: str, page
     if not text.strip():
         raise InvalidInput("A document can't be left without text.", hint="Delete the document instead.")
     _move_marks(conn, current.document_id, edits)
+    move_judgements(conn, current.document_id, edits, current.revision + 1)
     if page_starts is None:
         page_starts = move_pages(current.page_starts, edits)
     conn.execute(

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import args_row
 
 from rag.errors import InvalidInput, NotFound
-from rag.evaluation.question_sets import Origin, check_question, refusals
+from rag.evaluation.question_sets import Origin, check_question, one_line, refusals
 from rag.records import Hit
 
 #: Where thumbs up and down go when no set is chosen.
@@ -53,7 +53,7 @@ def verdicts(conn: psycopg.Connection[Any], collection_id: UUID, question: str) 
             from public.questions q join public.judgements j on j.question_id = q.id
             where q.collection_id = %s and q.text_key = corpuscope.question_key(%s) order by j.id desc
             """,
-            [collection_id, question.replace("\x00", " ")],
+            [collection_id, one_line(question)],
         ).fetchall()
 
 

@@ -102,7 +102,7 @@ def find_set(conn: psycopg.Connection[Any], collection_id: UUID, name: str) -> Q
     """The set of that name, whatever its case."""
     with conn.cursor(row_factory=class_row(QuestionSet)) as cursor:
         found = cursor.execute(
-            _SETS + "where s.collection_id = %s and lower(s.name) = lower(%s)", [collection_id, _spaced(name)]
+            _SETS + "where s.collection_id = %s and lower(s.name) = lower(%s)", [collection_id, one_line(name)]
         ).fetchone()
     if found is None:
         raise NotFound(f"There is no set of questions named “{name}” in this collection.")
@@ -114,7 +114,7 @@ def create_set(conn: psycopg.Connection[Any], collection_id: UUID, name: str, de
     with refusals("make sets of questions in"):
         row = conn.execute(
             "insert into public.evaluation_sets (collection_id, name, description) values (%s, %s, %s) returning id",
-            [collection_id, _check_name(name), _spaced(description)[:2000]],
+            [collection_id, _check_name(name), one_line(description)[:2000]],
         ).fetchone()
     assert row is not None
     return int(row[0])
@@ -125,7 +125,7 @@ def rename_set(conn: psycopg.Connection[Any], set_id: int, name: str, descriptio
     with refusals("change the questions of"):
         changed = conn.execute(
             "update public.evaluation_sets set name = %s, description = coalesce(%s, description) where id = %s",
-            [_check_name(name), None if description is None else _spaced(description)[:2000], set_id],
+            [_check_name(name), None if description is None else one_line(description)[:2000], set_id],
         ).rowcount
     if not changed:
         get_set(conn, set_id)
@@ -184,7 +184,7 @@ def add_question(
 
 def check_question(text: str) -> str:
     """The question as it is stored; :class:`InvalidInput` for none or one that is too long."""
-    text = _spaced(text)
+    text = one_line(text)
     if not text:
         raise InvalidInput("Type a question first.")
     if len(text) > MAX_QUESTION:
@@ -192,13 +192,13 @@ def check_question(text: str) -> str:
     return text
 
 
-def _spaced(text: str) -> str:
+def one_line(text: str) -> str:
     """One line, without what Postgres can't hold: NUL and lone surrogates."""
     return " ".join(text.replace("\x00", " ").encode("utf-8", "ignore").decode("utf-8").split())
 
 
 def _check_name(name: str) -> str:
-    name = _spaced(name)
+    name = one_line(name)
     if not 1 <= len(name) <= 80:
         raise InvalidInput("A set of questions needs a name of 1 to 80 characters.")
     return name

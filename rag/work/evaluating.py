@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from rag.evaluation import run_rows, running, tuning_job, tuning_rows
+from rag.evaluation import draft_requests, drafting, run_rows, running, tuning_job, tuning_rows
 from rag.evaluation.errand import Errand
 from rag.settings import Settings
 from rag.work import jobs
@@ -37,6 +37,7 @@ class Kind:
 #: By the key of the message.
 KINDS: dict[str, Kind] = {
     "run": Kind(running.run, run_rows.fail_run),
+    "draft": Kind(drafting.draft, draft_requests.fail_request),
     "tuning": Kind(tuning_job.tune, tuning_rows.fail_tuning),
 }
 

@@ -32,6 +32,8 @@ with made as (
 )
 insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
     select id, '{c}', '{d}', 1, 0, 9, 1 from question;
+insert into public.question_drafts (set_id, collection_id, wanted, state, reason)
+    select id, collection_id, 5, 'failed', 'The {w} was hoarse.' from public.evaluation_sets where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 with chat as (
     insert into public.chats (collection_id, title, created_by) values ('{c}', 'Talk of {w}', '{u}') returning id

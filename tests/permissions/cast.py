@@ -102,6 +102,8 @@ insert into public.profile_defaults (collection_id, profile_id)
 insert into public.evaluation_sets (collection_id, name) values ('{c}', 'canary');
 insert into public.questions (set_id, collection_id, text)
     select id, collection_id, 'Where is the canary?' from public.evaluation_sets where collection_id = '{c}';
+insert into public.question_drafts (set_id, collection_id, wanted, reason)
+    select id, collection_id, 5, 'canary' from public.evaluation_sets where collection_id = '{c}';
 insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
     select q.id, q.collection_id, d.id, 1, 0, 6, 1 from public.questions q join public.documents d using (collection_id)
     where collection_id = '{c}';
