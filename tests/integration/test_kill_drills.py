@@ -161,6 +161,25 @@ def test_a_worker_killed_while_embedding(shop: HostedWorkshop, provider: Provide
     check_economy(provider.asked(), stored)
 
 
+def test_a_worker_killed_while_a_second_index_is_built(shop: HostedWorkshop, provider: Provider) -> None:
+    documents = [shop.store(f"{n}.txt", prose(120, seed=n)) for n in range(3)]
+    with worker_process(shop) as worker:
+        wait_for(shop.is_finished, LONG_S)
+        first = shop.progress()[1]
+        shop.run("select public.build_index(%s, '{\"max_tokens\": 80}')", shop.collection)
+        wait_for(lambda: first < shop.progress()[0] < shop.progress()[1], LONG_S)
+        kill(worker.pid)
+        worker.wait()
+        stored = shop.stored_texts()
+    states = "select state from public.indexes order by id"
+    with worker_process(shop):
+        wait_for(lambda: shop.rows(states) == [("active",), ("ready",)] and shop.is_finished(), LONG_S)
+    assert {shop.stage(document) for document in documents} == {"ready"}
+    assert shop.check_vectors() > first
+    assert shop.value("select count(*) from public.failed_jobs") == 0
+    check_economy(provider.asked(), stored)
+
+
 def test_postgres_killed_while_ingesting(provider: Provider, settings: Settings, tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path / "own", durable=True) as server, open_embedded(server) as database:
         shop = HostedWorkshop(database, settings, bootstrap.LOCAL_USER)
