@@ -83,10 +83,12 @@ def run(rows: int = ROWS, queries: int = QUERIES) -> list[Row]:
         alone, *members = add_members(admin)
         database.pool.wait()  # so that the app has one connection, like the raw SQL, and of one age
         with psycopg.connect(server.dsn("supabase_admin"), autocommit=True) as raw:
+            register_vector(raw)
             _set_plans(raw)
             for member in members:
                 for name, arms in arms_of(raw, database, member).items():
                     measured.append(compare(name, member, arms, questions))
+                measured.append(measure_policies(raw, database, member, questions))
                 measured += measure_alone(database, alone, member, questions)
         return measured
 
@@ -185,7 +187,7 @@ def arms_of(admin: Connection[Any], database: Database, member: Member) -> dict[
         values = {"person": member.user, "collection": member.collection}
 
         def arm(vector: NDArray[Any]) -> list[int]:
-            given = values | {"vector": HalfVector(vector).to_text()}
+            given = values | {"vector": HalfVector(vector)}
             with admin.transaction():
                 return [row[0] for row in admin.execute(sql.encode(), given, prepare=True)]
 
@@ -205,6 +207,41 @@ def arms_of(admin: Connection[Any], database: Database, member: Member) -> dict[
             "ours": ours(lambda conn, _: [collection.id for collection in list_collections(conn)]),
         },
     }
+
+
+def measure_policies(raw: Connection[Any], database: Database, member: Member, questions: Vectors) -> Row:
+    """The nearest chunks of all that one may see, by a client's own SQL under the policies, as over REST.
+
+    The superuser's SQL is the same without a filter; where the person sees 1 % it has the same collections as filter,
+    since there it is the filter that costs.
+    """
+    query = _NEAREST.format(model=1, filter="")
+    theirs = f"and e.collection_id in (select collection_id from collection_members where user_id = '{member.user}')"
+    arms = {
+        "raw": lambda vector: _nearest(
+            raw, query if member.share > 1 else _NEAREST.format(model=1, filter=theirs), vector
+        ),
+        "ours": lambda vector: _nearest_as(database, member.user, query, vector),
+    }
+    times, results = _race(arms, questions)
+    assert min(map(len, results["ours"])) == 10, "a policy cost rows"
+    title = f"nearest of all that is visible, {member.share} % of {COLLECTIONS:,} collections, over raw SQL"
+    return _compare(title, times["ours"], times["raw"], RLS_TARGET)
+
+
+_NEAREST = """
+select e.chunk_id from embeddings e where e.model_id = {model} and not e.excluded {filter}
+order by e.embedding::halfvec(384) <=> %(vector)b::halfvec(384) limit 10"""
+
+
+def _nearest(conn: Connection[Any], query: str, vector: NDArray[Any]) -> list[int]:
+    with conn.transaction():
+        return [row[0] for row in conn.execute(query.encode(), {"vector": HalfVector(vector)}, prepare=True)]
+
+
+def _nearest_as(database: Database, user: UUID, query: str, vector: NDArray[Any]) -> list[int]:
+    with database.as_user(user) as conn:
+        return [row[0] for row in conn.execute(query.encode(), {"vector": HalfVector(vector)}, prepare=True)]
 
 
 def measure_alone(database: Database, alone: Member, member: Member, questions: Vectors) -> list[Row]:
