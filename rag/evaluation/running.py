@@ -122,7 +122,9 @@ class _Running:
         self._keep(kept)
 
     def _answers(self, index: SearchedIndex, due: Sequence[Question]) -> Iterator[Answer]:
-        embedder = None if self.profile.mode == "lexical" else self.errand.models.question_embedder(index.model)
+        # A search by words needs a vector for its threshold only.
+        by_words = self.profile.mode == "lexical" and self.profile.threshold is None
+        embedder = None if by_words else self.errand.models.question_embedder(index.model)
         for start in range(0, len(due), EMBEDDED_AT_ONCE):
             some = due[start : start + EMBEDDED_AT_ONCE]
             vectors = [None] * len(some) if embedder is None else embed_questions(embedder, [q.text for q in some])
