@@ -80,6 +80,8 @@ def make_parser() -> ArgumentParser:
         add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written, then its citations.")
     )
     _add_eval(add("eval", _command("cli_eval"), "Score retrieval on a labelled set, in a collection of its own."))
+    _add_indexes(add("indexes", _command("cli_indexes"), "List, estimate, build, swap or drop a collection's indexes."))
+    _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
     add("migrate", _command("cli_status", "run_migrate"), "Bring the database schema up to date.")
@@ -130,6 +132,27 @@ def _add_eval(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--limit-queries", metavar="N", type=_positive, help="only the first N")
+
+
+def _add_indexes(parser: ArgumentParser) -> None:
+    actions = ("list", "estimate", "build", "pause", "resume", "activate", "drop")
+    parser.add_argument("action", choices=actions, nargs="?", default="list")
+    parser.add_argument("index", metavar="INDEX", type=_positive, nargs="?", help="which one is changed")
+    parser.add_argument("--collection", metavar="NAME", required=True)
+    parser.add_argument("--model", metavar="MODEL", help="a registered model; the default one without it")
+    parser.add_argument("--size", metavar="N", type=_positive, help="most tokens of a chunk's own text")
+    parser.add_argument("--overlap", metavar="N", type=int, help="most tokens repeated of the chunk before")
+    parser.add_argument("--no-context", action="store_true", help="leave title and headings out of what is embedded")
+    parser.add_argument("--price", metavar="P", type=float, help="for a million tokens: estimate the cost too")
+    parser.add_argument("--wait", action="store_true", help="wait until the index that is built is ready")
+
+
+def _add_models(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "add"), nargs="?", default="list")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a name on the hub, a folder or a hosted model's name")
+    parser.add_argument("--hosted", action="store_true", help="of the server that OPENAI_BASE_URL names")
+    parser.add_argument("--dimensions", metavar="N", type=_positive, help="numbers of a hosted model's vector")
+    parser.add_argument("--window", metavar="N", type=_positive, help="tokens that a hosted model reads")
 
 
 def _add_reset_password(parser: ArgumentParser) -> None:

@@ -75,7 +75,10 @@ def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
             _page("search", "Search lab", ":material/search:"),
             _page("chat", "Chat", ":material/forum:"),
         ],
-        "Measure": [_page("evaluate", "Evaluate", ":material/checklist:")],
+        "Measure": [
+            _page("evaluate", "Evaluate", ":material/checklist:"),
+            _page("indexes", "Indexes", ":material/layers:"),
+        ],
         "Admin": [_page("operations", "Operations", ":material/monitor_heart:", visible=member)],
     }
     if _exists("administration"):
@@ -125,6 +128,7 @@ _HELP = {
     "search": "Find passages, see what each setting does, and save what works.",
     "chat": "Ask questions and read answers that quote their sources.",
     "evaluate": "Questions with known answers, and what search scores on them.",
+    "indexes": "Versions of a collection under another model or chunking, built and swapped without a gap.",
     "operations": "Workers, queues, versions and failed work.",
     "account": "Your password, your sessions and what is left of your limits.",
     "administration": "People, invitations, sessions and limits of this installation.",

@@ -19,6 +19,7 @@ from rag.records import LOCAL_USER
 from rag.settings import Settings
 from rag.store.database import Database, open_database
 from rag.vectors.embedders import Embedder, load_embedder, load_question_encoder
+from rag.vectors.models import ModelRow, settings_for
 from rag.vectors.registration import register_model
 
 #: How often a waiting command looks, and how often it makes sure that somebody works.
@@ -48,13 +49,17 @@ class Session:
         """A transaction of the local user's."""
         return self.database.as_user(LOCAL_USER)
 
-    def load_question_encoder(self) -> Embedder:
-        """The embedder of questions; the first time on a machine, the model is prepared here."""
+    def load_question_encoder(self, model: ModelRow | None = None) -> Embedder:
+        """The embedder of questions to an index of ``model``, without it of the model that the settings name.
+
+        The first time on a machine, the model is prepared here.
+        """
+        settings = self.settings if model is None else settings_for(self.settings, model)
         try:
-            return load_question_encoder(self.settings)
+            return load_question_encoder(settings)
         except ModelNotReady:
             self.out.say("Preparing the embedding model; this is needed once…")
-            return load_embedder(self.settings)
+            return load_embedder(settings)
 
     def wait(self, finished: Callable[[], bool]) -> None:
         """Wait until ``finished`` says so, with a worker alive: one is started for that where none runs."""
