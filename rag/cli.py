@@ -76,10 +76,13 @@ def make_parser() -> ArgumentParser:
     _add_ingest(add("ingest", _command("cli_ingest"), "Store files and folders in a collection."))
     _add_search(add("search", _command("cli_search"), "Search a collection."))
     _add_why(add("why", _command("cli_why"), "Say why a document or a phrase is not among the hits of a search."))
+    _add_profiles(add("profiles", _command("cli_profiles"), "List retrieval profiles, or say which is the default."))
     _add_ask(
         add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written, then its citations.")
     )
-    _add_eval(add("eval", _command("cli_eval"), "Score retrieval on a labelled set, in a collection of its own."))
+    _add_eval(
+        add("eval", _command("cli_eval"), "Score retrieval on labelled questions, and compare with an earlier run.")
+    )
     _add_indexes(add("indexes", _command("cli_indexes"), "List, estimate, build, swap or drop a collection's indexes."))
     _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
@@ -112,7 +115,26 @@ def _add_search(parser: ArgumentParser) -> None:
     parser.add_argument("-k", metavar="N", type=_positive, help="how many chunks; the profile's number without it")
     parser.add_argument("--threshold", metavar="T", type=_cosine, help="least cosine similarity, -1 to 1")
     parser.add_argument("--mode", choices=MODES)
+    parser.add_argument(
+        "--diversity", metavar="D", type=_share, help="0 by relevance alone, to 1 for unlike each other"
+    )
+    _add_profile(parser)
+
+
+def _add_profile(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--rerank", metavar="MODEL", help="a cross encoder: a name on the hub or a folder; none for none"
+    )
     parser.add_argument("--profile", metavar="P", help="name of a saved retrieval profile")
+
+
+def _add_profiles(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="PROFILE", nargs="?", help="only this one, with all its versions")
+    parser.add_argument("--collection", metavar="NAME", required=True)
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--make-default", action="store_true", help="make it what is used when nothing else is said")
+    either.add_argument("--undo-default", action="store_true", help="go back to what was the default before")
+    parser.add_argument("--number", metavar="N", type=_positive, help="of its versions this one; the newest without it")
 
 
 def _add_why(parser: ArgumentParser) -> None:
@@ -124,14 +146,54 @@ def _add_why(parser: ArgumentParser) -> None:
 def _add_ask(parser: ArgumentParser) -> None:
     parser.add_argument("question", metavar="QUESTION")
     parser.add_argument("--collection", metavar="NAME", required=True)
+    parser.add_argument("-k", metavar="N", type=_positive, help="how many chunks to answer from")
+    _add_profile(parser)
 
 
 def _add_eval(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "folder", metavar="DIR", type=_folder, help="holds corpus.jsonl, queries.jsonl, qrels.tsv and maybe spans.jsonl"
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        type=_folder,
+        help="holds corpus.jsonl, queries.jsonl, qrels.tsv and maybe spans.jsonl; is scored in a collection of its own",
     )
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--limit-queries", metavar="N", type=_positive, help="only the first N")
+    own = parser.add_argument_group("a collection's own questions, in place of DIR")
+    own.add_argument("--set", metavar="NAME", help="a set of questions of the collection")
+    own.add_argument("--collection", metavar="NAME")
+    own.add_argument("--profile", metavar="P", help="name of a saved retrieval profile; the default without it")
+    own.add_argument("--index", metavar="N", type=_positive, help="another index than the one that answers")
+    own.add_argument("--baseline", metavar="RUN", type=_positive, help="compare with this earlier run of the set")
+    own.add_argument("--fail-if-worse", action="store_true", help="exit 1 when nDCG@10 is significantly worse")
+    parser.set_defaults(run=_choose_eval(parser))
+
+
+def _choose_eval(parser: ArgumentParser) -> Command:
+    """One of the two ways to evaluate; what doesn't go together is wrong usage."""
+
+    def run(arguments: Namespace, settings: Settings, out: Output) -> int:
+        if (arguments.folder is None) == (arguments.set is None):
+            parser.error("name either a folder, or a set with --set")
+        if arguments.set is None:
+            if arguments.collection or arguments.profile or arguments.index or arguments.baseline:
+                parser.error("--collection, --profile, --index and --baseline go with --set")
+            return _command("cli_eval")(arguments, settings, out)
+        if arguments.collection is None:
+            parser.error("--set needs --collection")
+        if arguments.mode or arguments.limit_queries:
+            parser.error("--mode and --limit-queries go with a folder")
+        if arguments.fail_if_worse and arguments.baseline is None:
+            parser.error("--fail-if-worse needs --baseline")
+        try:
+            return _command("cli_gate")(arguments, settings, out)
+        except CorpuscopeError as error:
+            # 1 says that it got worse, and nothing else.
+            _report(error, out)
+            return WRONG_USAGE
+
+    return run
 
 
 def _add_indexes(parser: ArgumentParser) -> None:
@@ -185,12 +247,20 @@ def _positive(text: str) -> int:
 
 
 def _cosine(text: str) -> float:
+    return _number(text, -1)
+
+
+def _share(text: str) -> float:
+    return _number(text, 0)
+
+
+def _number(text: str, least: int) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ArgumentTypeError(f"{text} is not a number") from None
-    if not -1 <= value <= 1:
-        raise ArgumentTypeError(f"{text} is not between -1 and 1")
+    if not least <= value <= 1:
+        raise ArgumentTypeError(f"{text} is not between {least} and 1")
     return value
 
 

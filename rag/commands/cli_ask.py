@@ -7,12 +7,16 @@ from argparse import Namespace
 from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
+
 from rag.chat import chats
 from rag.chat.chat_records import Message
 from rag.chat.feeds import Feed, tail_answer
 from rag.commands.cli_output import Output
+from rag.commands.cli_profiles import change_profile
 from rag.commands.cli_session import LOOK_S, Session, open_session
 from rag.corpus.collections import find_collection
+from rag.retrieval.stored_profiles import load_profile
 from rag.settings import Settings
 
 
@@ -21,7 +25,8 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
     with open_session(settings, out) as session:
         with session.as_user() as conn:
             collection = find_collection(conn, arguments.collection)
-            message_id = chats.ask(conn, chats.create_chat(conn, collection.id), arguments.question)
+            profile = _profile(conn, collection.id, arguments)
+            message_id = chats.ask(conn, chats.create_chat(conn, collection.id), arguments.question, profile)
         try:
             _follow(session, message_id)
         except KeyboardInterrupt:
@@ -32,6 +37,14 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
             answer = chats.read_answer(conn, message_id)
     out.result(answer_as_json(answer), _text(answer))
     return 0 if answer.phase == "complete" else 1
+
+
+def _profile(conn: Connection[Any], collection_id: UUID, arguments: Namespace) -> dict[str, Any] | None:
+    """What to search under; None for the default as it is when the answer is made."""
+    if arguments.profile is None and arguments.k is None and arguments.rerank is None:
+        return None
+    options = Namespace(mode=None, threshold=None, diversity=None, k=arguments.k, rerank=arguments.rerank)
+    return change_profile(load_profile(conn, collection_id, arguments.profile), options).to_json()
 
 
 def _follow(session: Session, message_id: UUID) -> None:

@@ -9,8 +9,10 @@ from uuid import UUID
 from psycopg import Connection
 
 from rag.commands.cli_output import Output
+from rag.commands.cli_profiles import change_profile
 from rag.commands.cli_session import open_session
 from rag.corpus.collections import find_collection
+from rag.corpus.indexes import read_searched_index
 from rag.corpus.documents import list_documents
 from rag.errors import NotFound
 from rag.retrieval.stored_profiles import load_profile
@@ -24,11 +26,12 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
     with open_session(settings, out, model=False) as session:
         with session.as_user() as conn:
             collection = find_collection(conn, arguments.collection)
+            index = read_searched_index(conn, collection.id)
             profile = load_profile(conn, collection.id, arguments.profile)
             document = find_document(conn, collection.id, arguments.document) if arguments.document else None
-        profile = profile.with_changes(mode=arguments.mode, k=arguments.k, threshold=arguments.threshold)
+        profile = change_profile(profile, arguments)
         lexical = profile.mode == "lexical" and profile.threshold is None
-        vector = None if lexical else session.load_question_encoder().embed_question(arguments.query)
+        vector = None if lexical else session.load_question_encoder(index.model).embed_question(arguments.query)
         explanation = explain(
             session.as_user,
             collection.id,
@@ -37,6 +40,7 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
             profile,
             document_id=document,
             phrase=arguments.phrase,
+            index_id=index.id,
         )
     out.result(as_json(explanation), as_text(explanation))
     return 0

@@ -9,12 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from rag.cli import make_parser
 from rag.commands.children import settings_environment
+from rag.corpus.collections import find_collection
+from rag.records import LOCAL_USER
+from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.stored_profiles import save_profile
 from rag.settings import Settings
+from rag.store.database import open_embedded
 from rag.store.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,13 +120,66 @@ def test_a_name_is_kept_beside_or_replaced_but_not_within_one_run(corpuscope: Co
 def test_search_prints_hits_of_the_documented_shape(corpuscope: CommandLine) -> None:
     hits = corpuscope.json("search", "Which owl hunts hedgehogs?", "--collection", "Birds", "-k", "1")["hits"]
     assert [set(hit) for hit in hits] == [
-        {"rank", "document", "title", "page", "start", "end", "text", "similarity", "lexical", "score"}
+        {"rank", "document", "title", "page", "start", "end", "text"}
+        | {"similarity", "lexical", "score", "fused_rank", "rerank_score"}
     ]
     (hit,) = hits
     assert (hit["rank"], hit["document"], hit["page"]) == (1, "owl.txt", None)
     assert hit["text"] == EAGLE[hit["start"] : hit["end"]]
     assert 0.3 < hit["similarity"] <= 1
     assert hit["lexical"] > 0
+
+
+@pytest.fixture(scope="module")
+def profiles(server: EmbeddedPostgres, ingested: list[dict[str, Any]]) -> UUID:
+    """Two versions of `strict` and one of `wide` in the collection Birds; its id."""
+    with open_embedded(server) as database, database.as_user(LOCAL_USER) as conn:
+        collection = find_collection(conn, "Birds").id
+        save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=1))
+        save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=2))
+        save_profile(conn, collection, "wide", RetrievalProfile(k=50, diversity=0.5, neighbours=1))
+    return collection
+
+
+def test_profiles_are_listed_made_default_and_taken_back(corpuscope: CommandLine, profiles: UUID) -> None:
+    def listed(*arguments: str) -> list[tuple[str, int, bool]]:
+        found = corpuscope.json("profiles", *arguments, "--collection", "Birds")["profiles"]
+        return [(one["name"], one["version"], one["default"]) for one in found]
+
+    assert listed() == [("strict", 2, False), ("wide", 1, False)]
+    assert listed("strict") == [("strict", 2, False), ("strict", 1, False)]
+    made = corpuscope.json("profiles", "strict", "--collection", "Birds", "--make-default", "--number", "1")
+    assert made["default"]["settings"]["k"] == 1
+    assert made["changes"] == ["Method: words, before hybrid", "Passages (k): 1, before 10"]
+    assert listed() == [("strict", 2, False), ("wide", 1, False), ("strict", 1, True)]
+    assert len(corpuscope.json("search", "owl forests hedgehogs", "--collection", "Birds")["hits"]) == 1
+    text = corpuscope.run("profiles", "wide", "--collection", "Birds", "--make-default").stdout
+    assert text.startswith("“wide”, version 1, is the default now.\n  Method: hybrid, before words")
+    assert corpuscope.json("profiles", "--collection", "Birds", "--undo-default")["default"]["name"] == "strict"
+    assert corpuscope.json("profiles", "--collection", "Birds", "--undo-default")["default"] is None
+    done = corpuscope.run("profiles", "--collection", "Birds", "--undo-default", code=1)
+    assert "No change of the default profile is left" in done.stderr
+    assert (
+        "has no version 7"
+        in corpuscope.run("profiles", "wide", "--collection", "Birds", "--make-default", "--number", "7", code=1).stderr
+    )
+    assert "k 50, diversity 0.5" in corpuscope.run("profiles", "wide", "--collection", "Birds").stdout
+
+
+def test_questions_are_searched_and_answered_under_a_saved_profile(corpuscope: CommandLine, profiles: UUID) -> None:
+    search = ("search", "owl forests hedgehogs", "--collection", "Birds", "--profile", "strict")
+    hits = corpuscope.json(*search)["hits"]
+    assert 1 <= len(hits) <= 2
+    assert {hit["rerank_score"] for hit in hits} == {None}
+    assert [hit["fused_rank"] for hit in hits] == [hit["rank"] for hit in hits]
+    answer = corpuscope.json(
+        "ask", "Which owl hunts hedgehogs?", "--collection", "Birds", "--profile", "strict", "-k", "1"
+    )
+    assert (answer["status"], len(answer["citations"])) == ("complete", 1)
+    done = corpuscope.run(*search, "--rerank", "corpuscope-tests/no-such-reranker", code=1)
+    assert "could not be downloaded" in done.stderr
+    assert "switch reranking off" in done.stderr
+    assert "no profile named 'other'" in corpuscope.run(*search[:-1], "other", code=1).stderr
 
 
 @pytest.mark.usefixtures("ingested")
@@ -209,6 +268,8 @@ def test_failures_exit_with_1_and_say_why_on_both_streams(corpuscope: CommandLin
         ["search", "x", "--collection", "c", "-k", "0"],
         ["search", "x", "--collection", "c", "--threshold", "2"],
         ["search", "x", "--collection", "c", "--mode", "magic"],
+        ["search", "x", "--collection", "c", "--diversity", "-1"],
+        ["profiles", "--collection", "c", "--make-default", "--undo-default"],
         ["ingest", "/no/such/file", "--collection", "c"],
         ["eval", "/no/such/folder"],
         ["no-such-command"],
