@@ -174,7 +174,7 @@ def add_documents(
     plan: ImportPlan,
     *,
     max_bytes: int,
-    on_progress: Callable[[int], None] = lambda _done: None,
+    on_progress: Callable[[int], object] = lambda _done: None,
 ) -> dict[str, UUID]:
     """Store the missing documents as text files, a few in each transaction; their ids by those of the file.
 

@@ -33,7 +33,14 @@ with made as (
 insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
     select id, '{c}', '{d}', 1, 0, 9, 1 from question;
 insert into public.question_drafts (set_id, collection_id, wanted, state, reason)
-    select id, collection_id, 5, 'failed', 'The {w} was hoarse.' from public.evaluation_sets where collection_id = '{c}';
+    select id, collection_id, 5, 'failed', 'The {w} was hoarse.' from public.evaluation_sets
+    where collection_id = '{c}';
+insert into public.evaluation_runs (set_id, collection_id, profile, profile_name, model, total, state, reason)
+    select id, collection_id, '{{}}', '{w}', '{w}', 1, 'failed', 'The {w} was not found.' from public.evaluation_sets
+    where collection_id = '{c}';
+insert into public.evaluation_results (run_id, question_id, hits, latency_ms)
+    select r.id, q.id, '[{{"d": "{w}"}}]', 1 from public.evaluation_runs r join public.questions q using (set_id)
+    where r.collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 with chat as (
     insert into public.chats (collection_id, title, created_by) values ('{c}', 'Talk of {w}', '{u}') returning id
