@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.parts import question_section
+from pages.parts import compare_section, curve_section, question_section, run_section, tuning_section
 from pages.parts.empty import no_documents
 from pages.parts.picker import page_header
 from pages.parts.question_first import first_questions
@@ -18,6 +18,10 @@ from rag.records import Collection
 #: The sections in their order: title, name in the address, and what draws it. A new one is one more line.
 SECTIONS: list[tuple[str, str, Callable[[Collection, QuestionSet], None]]] = [
     ("Questions", "questions", question_section.show),
+    ("Runs", "runs", run_section.show),
+    ("Compare", "compare", compare_section.show),
+    ("Curves", "curves", curve_section.show),
+    ("Better settings", "better-settings", tuning_section.show),
 ]
 
 

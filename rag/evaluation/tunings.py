@@ -25,8 +25,8 @@ BUDGET = 8000
 
 _COLUMNS = (
     "t.id, t.set_id, t.collection_id, t.index_id, t.profile as settings, t.profile_id, t.profile_name,"
-    " t.profile_version, t.objective, t.budget, t.state, t.asked, t.total, t.result, t.reason, t.hint, t.created_by, t.created_at,"
-    " t.started_at, t.finished_at, clock_timestamp() as at"
+    " t.profile_version, t.objective, t.budget, t.state, t.asked, t.total, t.result, t.reason, t.hint, t.created_by,"
+    " t.created_at, t.started_at, t.finished_at, clock_timestamp() as at"
 )
 
 
