@@ -150,9 +150,8 @@ def _chunked(subject: Subject, document: DocumentRow, made: DocumentIndex | None
         return _split(subject, figures, document)
     stale = "" if made.text_revision == document.text_revision else " They are of an earlier revision of the text."
     if subject.place is None:
-        words = (
-            f"It has {made.chunk_count:,} chunks; followed is the one nearest to the question, no. {chunk.ordinal + 1}."
-        )
+        followed = f"the one nearest to the question, number {chunk.ordinal + 1:,}, is followed"
+        words = f"It has {made.chunk_count:,} chunks; {followed}." if made.chunk_count > 1 else "It is one chunk."
         return Finding("chunked", True, words + stale, figures | {"chunk": chunk.ordinal + 1})
     held = sorted(c.ordinal + 1 for c in subject.whole)
     words = f"{_numbered(held)} of {made.chunk_count:,} {'holds' if len(held) == 1 else 'hold'} it from end to end."
@@ -238,9 +237,7 @@ def _embedded(
 def _visible(subject: Subject) -> Finding:
     collection = subject.collection
     if subject.document is None:
-        words = (
-            f"You may read all {collection.document_count:,} documents of this collection; nothing is said of others."
-        )
+        words = f"You may read {collection.document_count:,} documents here; nothing is said of others."
         return Finding("visible", None, words, {"role": collection.role})
     article = "a" if collection.role == "viewer" else "an"
     how = f"you are {article} {collection.role}" if collection.is_member else "it is public"

@@ -110,8 +110,9 @@ def judge_fusion(legs: Legs, order: Order, profile: RetrievalProfile) -> Finding
             return Finding("fusion", None, "It can't be said without a chunk.")
         return Finding("fusion", False, "No leg brings it, so there is nothing to fuse.", figures)
     if profile.mode != "hybrid":
-        return Finding("fusion", True, f"One leg alone, nothing to fuse: number {_about(order)}.", figures)
-    words = f"Number {_about(order)}: {_leg('by meaning', legs.dense_rank)}, {_leg('by words', legs.lexical_rank)}."
+        return Finding("fusion", True, f"One leg alone, nothing to fuse: {_number(order.fused_rank, order)}.", figures)
+    legs_said = f"{_leg('by meaning', legs.dense_rank)}, {_leg('by words', legs.lexical_rank)}"
+    words = f"{_number(rank, order).capitalize()}: {legs_said}."
     best = min((r for r in (legs.dense_rank, legs.lexical_rank) if r is not None), default=None)
     if rank <= profile.k or best is None or best > profile.k:
         return Finding("fusion", True, words, figures)
@@ -119,8 +120,8 @@ def judge_fusion(legs: Legs, order: Order, profile: RetrievalProfile) -> Finding
     return Finding("fusion", False, words, figures, tuple(_weigh(legs, order, profile)))
 
 
-def _about(order: Order) -> str:
-    return f"about {order.fused_rank:,}" if order.estimated else f"{order.fused_rank:,}"
+def _number(rank: int | None, order: Order) -> str:
+    return f"about number {rank:,}" if order.estimated else f"number {rank:,}"
 
 
 def _leg(name: str, rank: int | None) -> str:
@@ -151,7 +152,7 @@ def judge_rerank(order: Order, profile: RetrievalProfile) -> Finding:
     if before is None:
         return Finding("rerank", None, "Only what fusion passes on is reranked.", figures)
     if before > profile.rerank_depth:
-        words = f"Only the first {profile.rerank_depth:,} are reranked, and it is number {_about(order)}."
+        words = f"Only the first {profile.rerank_depth:,} are reranked, and it is {_number(before, order)}."
         if before <= profile.k:
             return Finding("rerank", True, words, figures)
         deeper = [Advice(f"Rerank the first {before:,}.", {"rerank_depth": before})]
@@ -207,11 +208,7 @@ def judge_cut(order: Order, profile: RetrievalProfile) -> Finding:
     if rank is None:
         return Finding("k", None, "It has no rank to compare with k.", figures)
     if rank <= profile.k:
-        return Finding("k", True, f"Number {_about_final(order, rank)} of {profile.k:,}.", figures)
-    words = f"Number {_about_final(order, rank)}, and k is {profile.k:,}."
+        return Finding("k", True, f"{_number(rank, order).capitalize()} of {profile.k:,}.", figures)
+    words = f"{_number(rank, order).capitalize()}, and k is {profile.k:,}."
     advice = tuple(_more(rank, profile)) or (Advice("Ask in words that are nearer to what it says."),)
     return Finding("k", False, words, figures, advice)
-
-
-def _about_final(order: Order, rank: int) -> str:
-    return f"about {rank:,}" if order.estimated else f"{rank:,}"

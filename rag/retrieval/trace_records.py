@@ -98,7 +98,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The chunk that was followed, as far as there is one; ``start`` and ``end`` are its span, else the phrase's."""
+    """The chunk that was followed, as far as there is one; ``start`` and ``end`` are its span, else the phrase's.
+
+    ``marked`` is the phrase as a span of ``text``.
+    """
 
     document_id: UUID | None = None
     document: str | None = None
@@ -107,6 +110,7 @@ class Target:
     start: int | None = None
     end: int | None = None
     text: str = ""
+    marked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def _tried(tried: Tried, wanted: set[int], advice: Advice) -> Advice:
 def _name(subject: Subject, phrase: str | None) -> str:
     if phrase is not None:
         return f"“{phrase}”"
-    return subject.document.name if subject.document else "a document"
+    return subject.document.name if subject.document else "That document"
 
 
 def _target(subject: Subject, chunk: ChunkFacts | None, text: str) -> Target:
@@ -185,4 +185,6 @@ def _target(subject: Subject, chunk: ChunkFacts | None, text: str) -> Target:
         place = subject.place
         span = (place.start, place.end) if place else (None, None)
         return Target(document.id, document.name, start=span[0], end=span[1])
-    return Target(document.id, document.name, chunk.id, chunk.ordinal, chunk.start, chunk.end, text)
+    place = subject.place
+    marked = (max(0, place.start - chunk.start), place.end - chunk.start) if place else None
+    return Target(document.id, document.name, chunk.id, chunk.ordinal, chunk.start, chunk.end, text, marked)
