@@ -62,6 +62,9 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "undo_default_profile": "select undo_default_profile(%(collection)s)",
     "start_tuning": "select start_tuning(%(set)s, 'ndcg', 8000, %(profile)s, %(index)s)",
     "cancel_tuning": "select cancel_tuning(%(tuning)s)",
+    "start_evaluation": "select start_evaluation(%(set)s, %(index)s)",
+    "cancel_evaluation": "select cancel_evaluation(%(run)s)",
+    "resume_evaluation": "select resume_evaluation(%(run)s)",
     "note_list_export": "select note_list_export('the list of activity')",
 }
 
@@ -101,6 +104,8 @@ HARMLESS = {
     "complete_profile": "reads no table",
     "question_key": "reads no table",
     "diversify": "an invoker's function: vectors that the caller does not see count as none",
+    "corpus_state": "an invoker's function: counts what the caller sees",
+    "judged_questions": "an invoker's function: counts what the caller sees",
 }
 
 #: A refusal says no, or that there is no such thing; anything else is a mistake in the attack.
@@ -129,6 +134,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
         "set": "select id from public.evaluation_sets where collection_id = %(collection)s",
         "tuning": "select id from public.tunings where collection_id = %(collection)s",
         "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
+        "run": "select id from public.evaluation_runs where collection_id = %(collection)s",
     }
     values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}
     for name, statement in found.items():
@@ -150,6 +156,7 @@ SCENES = {
     "cancel_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
     "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
     "make_default_profile": "update public.retrieval_profiles set is_default = false where id = %(profile)s",
+    "resume_evaluation": "update public.evaluation_runs set state = 'failed' where id = %(run)s",
 }
 _BUILT = """
     with made as (

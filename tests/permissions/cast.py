@@ -110,6 +110,12 @@ insert into public.judgements (question_id, collection_id, document_id, text_rev
 insert into public.tunings (set_id, collection_id, index_id, profile, objective, budget, total, result)
     select s.id, s.collection_id, c.active_index_id, '{{}}', 'ndcg', 8000, 1, '{{"verdict": "canary"}}'
     from public.evaluation_sets s join public.collections c on c.id = s.collection_id where c.id = '{c}';
+insert into public.evaluation_runs (set_id, collection_id, index_id, profile, model, total, reason)
+    select s.id, s.collection_id, c.active_index_id, '{{}}', 'canary', 1, 'canary'
+    from public.evaluation_sets s join public.collections c on c.id = s.collection_id where c.id = '{c}';
+insert into public.evaluation_results (run_id, question_id, hits, latency_ms)
+    select r.id, q.id, '[{{"d": "canary"}}]', 1 from public.evaluation_runs r join public.questions q using (set_id)
+    where r.collection_id = '{c}';
 insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);

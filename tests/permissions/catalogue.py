@@ -98,6 +98,7 @@ _PLACES = {
     " where m.id = t.message_id)",
     "chat_id": "(select h.collection_id from public.chats h where h.id = t.chat_id)",
     "document_id": "(select d.collection_id from public.documents d where d.id = t.document_id)",
+    "run_id": "(select r.collection_id from public.evaluation_runs r where r.id = t.run_id)",
 }
 
 
