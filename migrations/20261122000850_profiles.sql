@@ -238,6 +238,7 @@ grant execute on function public.search_chunks(uuid, text, extensions.halfvec, j
 alter table public.retrieval_profiles add check (corpuscope.complete_profile(settings) is not null) not valid;
 comment on column public.retrieval_profiles.is_default is 'Kept by make_default_profile() and undo_default_profile(): one version in a collection at most.';
 revoke insert (is_default), update (is_default) on public.retrieval_profiles from authenticated;
+drop policy "editors change profiles" on public.retrieval_profiles;
 
 -- Each time that a profile was made the default. The latest that was not undone is the default; without any it is what the
 -- product comes with.
@@ -257,7 +258,7 @@ select collection_id, id, created_by, created_at from public.retrieval_profiles 
 
 alter table public.profile_defaults enable row level security;
 create policy "members see what was the default" on public.profile_defaults for select to authenticated
-    using (collection_id = any ((select corpuscope.viewable_collections())::uuid[]));
+    using (collection_id in (select unnest((select corpuscope.viewable_collections()))));
 grant select on public.profile_defaults to authenticated;
 grant all on public.profile_defaults to service_role;
 
