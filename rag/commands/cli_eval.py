@@ -18,8 +18,9 @@ from rag.commands.cli_session import Session, open_session
 from rag.corpus.collections import create_collection, delete_collection
 from rag.corpus.documents import list_documents, store_document
 from rag.corpus.progress import RateMeter, read_progress
+from rag.evaluation.folder_scoring import EVALUATION_K, evaluate
+from rag.evaluation.labelled_folders import EvaluationSet, LabelledDocument, read_set
 from rag.records import LOCAL_USER, Hit
-from rag.retrieval.evaluation import EVALUATION_K, EvaluationSet, LabelledDocument, evaluate, read_set
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
 from rag.retrieval.stored_profiles import load_profile

@@ -20,6 +20,10 @@ from rag.settings import load_settings
 from rag.store.database import Database
 from rag.vectors.embedders import Vectors
 from rag.vectors.modelpool import ModelPool
+from rag.work.heartbeat import Heartbeat
+from rag.work.leases import LeaseKeeper
+from rag.work.wakeup import WakeUp
+from rag.work.workplace import Workplace
 from tests.integration.searchable import active_index, add_document
 
 DOCUMENTS = 12
@@ -111,6 +115,11 @@ class Judged:
 
     def errand(self, still_ours: Callable[[], bool] = lambda: True) -> Errand:
         return Errand(self.database, cast(ModelPool, _Pool(self.embedder)), load_settings(None), still_ours)
+
+    def workplace(self) -> Workplace:
+        """A worker's shared things without its threads."""
+        database, pool = self.database, cast(ModelPool, _Pool(self.embedder))
+        return Workplace(database, pool, LeaseKeeper(database), Heartbeat(database), WakeUp(("evaluate",)))
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.database.as_owner() as conn:

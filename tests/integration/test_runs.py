@@ -25,9 +25,13 @@ from rag.evaluation.scoring import DEPTH
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
 from rag.retrieval.stored_profiles import save_profile
+from rag.settings import load_settings
 from rag.store.database import Database
+from rag.work import jobs
+from rag.work.evaluating import evaluate_loop
 from rag.work.leases import LeaseLost
 from tests.integration.judged import DOCUMENTS, Judged, vector_of
+from tests.integration.workshop import wait_for
 
 
 @pytest.fixture
@@ -113,6 +117,36 @@ def test_a_run_goes_on_where_a_killed_worker_stopped(judged: Judged) -> None:
     done = judged.read(number)
     assert (done.state, done.asked) == ("done", DOCUMENTS)
     assert done.started_at == half.started_at
+
+
+def test_a_run_whose_worker_died_goes_on_in_another_and_is_given_up_on_after_several(judged: Judged) -> None:
+    number = judged.start()
+    loop = evaluate_loop(judged.workplace(), load_settings(None))
+    with judged.database.as_worker() as conn:
+        assert len(jobs.claim(conn, "evaluate", lease_s=1)) == 1
+    with pytest.raises(LeaseLost):
+        run(judged.errand(until(9)), number, stored_every_s=0)
+    assert not loop.step()
+    wait_for(loop.step)
+    assert judged.read(number).state == "done"
+    assert judged.rows("select count(*) from pgmq.q_evaluate") == [(0,)]
+    killer = judged.start()
+    with judged.database.as_owner() as conn:
+        conn.execute("update pgmq.q_evaluate set read_ct = %s", [jobs.KILLS_LIMIT])
+    assert loop.step()
+    buried = judged.read(killer)
+    assert (buried.state, buried.asked) == ("failed", 0)
+    assert "stopped unexpectedly" in str(buried.reason)
+    assert judged.rows("select count(*) from pgmq.q_evaluate") == [(0,)]
+
+
+def test_a_message_that_nobody_understands_goes(judged: Judged) -> None:
+    loop = evaluate_loop(judged.workplace(), load_settings(None))
+    with judged.database.as_worker() as conn:
+        conn.execute("""select corpuscope.send_jobs('evaluate', array ['{"ruin": 1}', '{"run": "x"}']::jsonb[])""")
+    assert loop.step()
+    assert loop.step()
+    assert not loop.step()
 
 
 def test_a_cancelled_run_stops_keeps_what_it_has_and_goes_on_when_asked(judged: Judged) -> None:

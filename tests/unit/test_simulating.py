@@ -9,10 +9,11 @@ import pytest
 
 from rag.errors import InvalidInput
 from rag.evaluation.candidates import Candidates
+from rag.evaluation.folder_scoring import char_recall
+from rag.evaluation.labelled_folders import Passage
 from rag.evaluation.objectives import evaluate_all, label
 from rag.evaluation.scoring import RunHit, Unit, measure, rank, returned
 from rag.evaluation.simulating import order_all
-from rag.retrieval.evaluation import Passage, char_recall
 from rag.retrieval.profiles import RetrievalProfile
 
 PROFILES = [

@@ -9,15 +9,9 @@ from uuid import UUID
 import pytest
 
 from rag.errors import InvalidInput
+from rag.evaluation.folder_scoring import char_recall, evaluate, measure_documents
+from rag.evaluation.labelled_folders import LabelledQuestion, Passage, read_set
 from rag.records import Hit
-from rag.retrieval.evaluation import (
-    LabelledQuestion,
-    Passage,
-    char_recall,
-    evaluate,
-    measure_documents,
-    read_set,
-)
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "eval"
 
