@@ -154,7 +154,7 @@ class _Answer:
             before=f"Embedded the question with {self.embedder.info.name}.",
         )
         found = self._search(ground, self.attempt.question, vector)
-        manner: str = ground.profile.mode
+        manner: str = ground.profile.mode if ground.profile.rerank is None else f"{ground.profile.mode}, reranked"
         if self.history and not ground.is_close(found):
             # "And how heavy is it?" finds nothing by itself.
             question = f"{self.history[-1][0]}\n{self.attempt.question}"[-MAX_QUESTION:]

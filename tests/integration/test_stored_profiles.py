@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from rag.corpus.audit import describe, list_entries
 from rag.errors import InvalidInput, NotAllowed, NotFound
@@ -59,6 +60,38 @@ def test_what_the_collection_keeps_is_a_profile(database: Database, corpus: UUID
     for settings in ('{"k": 0}', '{"top": 1}', '{"rerank": true}', '{"neighbours": 4}', '{"diversity": 2}'):
         with pytest.raises(InvalidInput), database.as_user(alice) as conn:
             conn.execute(statement, [corpus, settings])
+
+
+def test_python_and_the_database_mean_the_same_by_no_settings(database: Database) -> None:
+    with database.as_owner() as conn:
+        row = conn.execute("select corpuscope.complete_profile('{}')").fetchone()
+    assert row is not None
+    assert row[0] == RetrievalProfile().to_json()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"diversity": -0.1},
+        {"diversity": 1.1},
+        {"rerank": ""},
+        {"rerank": "x" * 501},
+        {"rerank": 1},
+        {"rerank_depth": 0},
+        {"rerank_depth": 201},
+        {"neighbours": -1},
+        {"neighbours": 4},
+        {"lambda": 0.5},
+    ],
+)
+def test_python_and_the_database_refuse_the_same_in_the_same_words(
+    database: Database, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInput) as ours:
+        RetrievalProfile.from_json(settings)
+    with pytest.raises(psycopg.errors.RaiseException) as theirs, database.as_owner() as conn:
+        conn.execute("select corpuscope.complete_profile(%s)", [Jsonb(settings)])
+    assert str(ours.value).split(", not ")[0].rstrip(".") in str(theirs.value)
 
 
 def test_the_default_is_a_version_and_goes_back_step_by_step(database: Database, corpus: UUID, alice: UUID) -> None:
