@@ -89,7 +89,7 @@ def test_python_and_the_database_refuse_the_same_in_the_same_words(
 ) -> None:
     with pytest.raises(InvalidInput) as ours:
         RetrievalProfile.from_json(settings)
-    with pytest.raises(psycopg.errors.RaiseException) as theirs, database.as_owner() as conn:
+    with database.as_owner() as conn, pytest.raises(psycopg.errors.RaiseException) as theirs:
         conn.execute("select corpuscope.complete_profile(%s)", [Jsonb(settings)])
     assert str(ours.value).split(", not ")[0].rstrip(".") in str(theirs.value)
 
