@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 DEPTH = 50
 KS = (1, 3, 5, 8, 10, 15, 20, 30, 50)
 #: What part of that which the first 50 passages find is "enough" to suggest a k.
-ENOUGH = 0.95
+ENOUGH = 0.9
 #: What part of its recall a threshold may lose, on the questions that choose it and on those held back.
 _LOSS_CHOSEN, _LOSS_HELD = 0.005, 0.01
 #: A threshold that leaves out less than this part of the irrelevant passages is not worth having.
@@ -79,9 +79,9 @@ def compare_depths(questions: Sequence[Shown]) -> list[Depth]:
 
 
 def enough(depths: Sequence[Depth]) -> int | None:
-    """The smallest k that finds :data:`ENOUGH` of what the largest does; None where nothing is found at all."""
+    """The smallest k that finds :data:`ENOUGH` of what the largest does; None where only that one does."""
     most = max((depth.recall.mean for depth in depths), default=0.0)
-    return next((depth.k for depth in depths if most > 0 and depth.recall.mean >= ENOUGH * most), None)
+    return next((depth.k for depth in depths[:-1] if most > 0 and depth.recall.mean >= ENOUGH * most), None)
 
 
 def find_floor(questions: Sequence[Shown], k: int) -> Floor | None:

@@ -81,7 +81,7 @@ def store_tuning(database: Database, user: UUID, set_id: int, findings: Findings
     marks = ", ".join(["%s"] * len(columns))
     with database.as_owner() as conn:
         row = conn.execute(
-            f"insert into public.tunings (set_id, collection_id, {names})"  # type: ignore[arg-type]
+            f"insert into public.tunings (set_id, collection_id, {names})"
             f" select id, collection_id, {marks} from public.evaluation_sets where id = %s returning id",
             [*columns.values(), set_id],
         ).fetchone()

@@ -36,7 +36,7 @@ def section(open_page: OpenPage, judged: Judged) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    return " ".join(one.value for kind in ("markdown", "caption", "info", "warning") for one in app.get(kind))
+    return " ".join(str(one.value) for kind in ("markdown", "caption", "info", "warning") for one in getattr(app, kind))
 
 
 def test_one_is_started_watched_and_cancelled(open_page: OpenPage, judged: Judged) -> None:
