@@ -46,10 +46,10 @@ def cluster(rows: int, queries: int) -> tuple[Vectors, Vectors]:
 def fill(admin: Connection[Any], database: Database, vectors: Vectors) -> tuple[Corpus, Corpus, Corpus]:
     """The whole under one model; under the other a tenth, a half and what is left."""
     rows = len(vectors)
-    whole = _store(admin, database, "one", "everything", vectors)
-    tenth = _store(admin, database, "two", "a tenth", vectors[: rows // 10])
-    half = _store(admin, database, "two", "a half", vectors[-rows // 2 :])
-    _store(admin, database, "two", "the rest", vectors[rows // 10 : -rows // 2])
+    whole = store_collection(admin, database, "one", "everything", vectors)
+    tenth = store_collection(admin, database, "two", "a tenth", vectors[: rows // 10])
+    half = store_collection(admin, database, "two", "a half", vectors[-rows // 2 :])
+    store_collection(admin, database, "two", "the rest", vectors[rows // 10 : -rows // 2])
     admin.execute("vacuum analyze")
     for model in (whole.model, tenth.model):
         _tell(f"building the vector index of model {model}")
@@ -58,7 +58,7 @@ def fill(admin: Connection[Any], database: Database, vectors: Vectors) -> tuple[
     return whole, tenth, half
 
 
-def _store(admin: Connection[Any], database: Database, model: str, name: str, vectors: Vectors) -> Corpus:
+def store_collection(admin: Connection[Any], database: Database, model: str, name: str, vectors: Vectors) -> Corpus:
     """A collection of these vectors, written past the triggers; its words are indexed as a worker would."""
     _tell(f"writing {len(vectors):,} chunks")
     register = "select corpuscope.register_model('local', %s, %s, 256, '', '')"

@@ -92,7 +92,7 @@ def scores_html(hit: Hit, strongest: float, look: Look) -> str:
 
 def _plain_score(name: str, shown: str, rank: int | None) -> str:
     place = f" <small>no. {rank}</small>" if rank else ""
-    return f'<span class="cs-score"><span>{name}</span><span>{shown}{place}</span></span>'
+    return f'<span class="cs-score cs-plain"><span>{name}</span><span>{shown}{place}</span></span>'
 
 
 def _score(name: str, shown: str, share: float, rank: int | None, tick: str) -> str:

@@ -15,7 +15,8 @@ from pages.parts.lab_desk import BUILT_IN, Desk, find_index
 from pages.parts.lab_histogram import Chart, show_chart
 from pages.parts.lab_profiles import label, pick_profile, show_changes
 from pages.parts.lab_results import Found, act_on, count_all, find, note_shown, show_hits
-from pages.parts.lab_state import OTHER, QUESTION, base, keep, remember, side_of
+from pages.parts.lab_state import OTHER, QUESTION, base, change_settings, given_other, keep, remember, side_of
+from pages.parts.why import DOCUMENT, PHRASE, why_not
 from pages.parts.words import count, guarded
 from rag.retrieval.profiles import RetrievalProfile
 
@@ -65,15 +66,14 @@ def _pick_other(desk: Desk, view: View, profile: RetrievalProfile) -> Side | Non
         for one in desk.indexes
         if desk.index and one.id != desk.index.id
     }
-    linked = _given(desk, view, sides)
     if own.changes:
         before = base()
         sides = {"Without my changes": Side(before.name, before.version) if before else Side()} | sides
-    if linked:
-        sides |= linked
+    sides, linked = _with_given(desk, sides)
     names = ["", *sides]
-    if st.session_state.get(OTHER) not in names:
+    if st.session_state.get(OTHER, linked) not in names:
         st.session_state[OTHER] = ""
+    st.session_state.setdefault(OTHER, linked)
     chosen = st.selectbox(
         "Compare with",
         names,
@@ -84,17 +84,16 @@ def _pick_other(desk: Desk, view: View, profile: RetrievalProfile) -> Side | Non
     return sides.get(chosen or "")
 
 
-def _given(desk: Desk, view: View, sides: dict[str, Side]) -> dict[str, Side]:
-    """The other side that a link named, where it is none that is on offer anyway; picks it at the first run."""
-    if view.other is None:
-        return {}
-    settings, index = desk.settings_of(view.other), view.other.index
-    same = next((n for n, side in sides.items() if (desk.settings_of(side), side.index) == (settings, index)), None)
-    name = same or "As in the link"
-    if st.session_state.get("lab_other_of") != view.other:
-        st.session_state["lab_other_of"] = view.other
-        st.session_state[OTHER] = name
-    return {} if same else {name: view.other}
+def _with_given(desk: Desk, sides: dict[str, Side]) -> tuple[dict[str, Side], str]:
+    """What is on offer and the other side that the address named, under its name; empty where it named none."""
+    given = given_other()
+    if given is None:
+        return sides, ""
+    settings = desk.settings_of(given)
+    for name, side in sides.items():
+        if (desk.settings_of(side), side.index) == (settings, given.index):
+            return sides, name
+    return sides | {"As in the link": given}, "As in the link"
 
 
 def _show_one(desk: Desk, question: str, profile: RetrievalProfile) -> None:
@@ -110,6 +109,26 @@ def _show_one(desk: Desk, question: str, profile: RetrievalProfile) -> None:
         show_nothing_found(desk, found.profile)
     with chart:
         _draw_chart(desk, question, found)
+    _ask_why(desk, question, found)
+
+
+def _ask_why(desk: Desk, question: str, found: Found) -> None:
+    """Folded away and not asked until it is opened: following a document costs a search of its own."""
+    asked = DOCUMENT in st.query_params or PHRASE in st.query_params
+    why = st.expander("Why isn’t it here?", icon=":material/help:", key="lab-why", expanded=asked, on_change="rerun")
+    if why.open:
+        with why:
+            index = desk.index.id if desk.index else None
+            why_not(
+                desk.collection,
+                question,
+                found.vector,
+                found.profile,
+                index,
+                documents=list(desk.documents) or None,
+                rows=desk.rows,
+                on_fix=lambda settings: change_settings(**settings),
+            )
 
 
 def _draw_chart(desk: Desk, question: str, found: Found) -> None:

@@ -21,6 +21,7 @@ from pages.parts.lab_desk import Desk
 from pages.parts.lab_state import forget, keep
 from pages.parts.product import product
 from pages.parts.session import connect
+from pages.parts.words import plain
 from rag.corpus.indexes import SearchedIndex
 from rag.errors import CorpuscopeError
 from rag.evaluation.judgements import Judgement, judge_hit, verdicts
@@ -34,7 +35,6 @@ from rag.retrieval.similarities import Histogram, count_similarities
 MOST_CARDS = 100
 _OPENED = "opened_neighbours"
 _SHOWN = "lab_shown"
-_PROBLEM = "lab_problem"
 #: What a thumb up says: it answers the question.
 _GRADES = {"up": 1, "down": 0}
 
@@ -90,9 +90,7 @@ def count_all(desk: Desk, question: str, index: SearchedIndex, vector: Any) -> H
 
 
 def show_hits(desk: Desk, question: str, found: Found) -> None:
-    """The cards, and why the latest click on one came to nothing."""
-    if problem := st.session_state.pop(_PROBLEM, None):
-        st.warning(problem, icon=":material/error:")
+    """The cards."""
     hits = found.hits[:MOST_CARDS]
     opened: set[int] = st.session_state.setdefault(_OPENED, set())
     with connect() as conn:
@@ -181,7 +179,7 @@ def act_on(desk: Desk, action: Action) -> None:
 def judge(desk: Desk, question: str, hit: Hit, grade: int) -> None:
     """Record the verdict, or take it back where it is the same already."""
     if refusal := refuse_judging(desk):
-        st.session_state[_PROBLEM] = refusal
+        st.toast(refusal, icon=":material/block:")
         return
     try:
         with connect() as conn:
@@ -193,5 +191,5 @@ def judge(desk: Desk, question: str, hit: Hit, grade: int) -> None:
             same = bool(exact) and bool(exact[0]) == bool(grade)
             judge_hit(conn, None, question, hit, None if same else grade, desk.collection.id)
     except CorpuscopeError as problem:
-        st.session_state[_PROBLEM] = f"{problem} {problem.hint}".strip()
+        st.toast(plain(f"{problem} {problem.hint}".strip()), icon=":material/error:")
     forget("verdicts")

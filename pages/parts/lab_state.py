@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.parts.lab_address import Side, View, is_lab_key, read_view, write_view
 from pages.parts.lab_desk import BUILT_IN, Desk
+from pages.parts.why import DOCUMENT, PHRASE
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.stored_profiles import StoredProfile
 
@@ -22,9 +23,12 @@ QUESTION = "q"
 OTHER = "lab_other"
 _VIEW = "lab_view"
 _BASE = "lab_base"
+_GIVEN = "lab_given"
 _WRITTEN = "lab_written"
 _PLACE = "lab_place"
 _KEPT = "lab_kept"
+#: What else this page has in its address: the picker's part, and that of "Why isn't it here?".
+_OTHERS = ("collection", DOCUMENT, PHRASE)
 #: Things computed for a question that are kept: vectors, histograms, marks, verdicts.
 _MOST_KEPT = 64
 
@@ -56,6 +60,14 @@ def take_up(view: View, desk: Desk) -> None:
     set_base(desk.find(view.side))
     set_controls(desk.settings_of(view.side))
     st.session_state[_VIEW] = view
+    st.session_state[_GIVEN] = view.other
+    st.session_state.pop(OTHER, None)
+
+
+def given_other() -> Side | None:
+    """The other side of a comparison that the controls began with."""
+    found: Side | None = st.session_state.get(_GIVEN)
+    return found
 
 
 def remember(view: View, collection_id: UUID) -> None:
@@ -64,7 +76,9 @@ def remember(view: View, collection_id: UUID) -> None:
     st.session_state[_VIEW], st.session_state[_PLACE] = view, collection_id
     st.session_state[_WRITTEN] = query
     now = st.query_params.to_dict()
-    wanted = {name: value for name, value in now.items() if not is_lab_key(name)} | query
+    now = st.query_params.to_dict()
+    # What another page left in the address is dropped.
+    wanted = {name: value for name, value in now.items() if name in _OTHERS} | query
     if wanted != now:
         st.query_params.from_dict(wanted)
 

@@ -37,7 +37,7 @@ def test_from_the_sample_corpus_to_a_cited_answer(page: Page, shoot: Shoot) -> N
     expect(page.get_by_text(re.compile(r"\d+ ready"))).to_be_visible(timeout=120_000)
     expect(page.get_by_text(re.compile(r"\d in work"))).to_have_count(0, timeout=120_000)
 
-    page.get_by_role("link", name="Search", exact=True).click()
+    page.get_by_role("link", name="Search lab", exact=True).click()
     page.get_by_placeholder("What would you like to find?").fill("days of paid leave")
     page.keyboard.press("Enter")
     results = page.locator(".st-key-results")
