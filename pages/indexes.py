@@ -12,9 +12,6 @@ from pages.parts.picker import page_header
 from pages.parts.session import require_database, require_user
 from rag.records import Collection
 
-_VIEWS = {LIST: "Indexes", BUILD: "Build a new one"}
-
-
 def show(collection: Collection) -> None:
     """The list, and for those who may change the collection the way to another one."""
     show_refusal()
@@ -24,10 +21,9 @@ def show(collection: Collection) -> None:
     close_when_built()
     view = st.segmented_control(
         "View",
-        list(_VIEWS),
+        [LIST, BUILD],
         default=LIST,
         required=True,
-        format_func=_VIEWS.__getitem__,
         key=VIEW,
         bind="query-params",
         label_visibility="collapsed",

@@ -24,7 +24,9 @@ def index_actions(collection: Collection, index: IndexRow, active: IndexRow | No
     with st.container(horizontal=True, vertical_alignment="center"):
         if edits and active is not None and index.state in ("building", "ready") and index.complete:
             key = f"activate-{index.id}"
-            if st.button("Make active", icon=":material/swap_horiz:", key=key, type="primary"):
+            again = index.answered_until is not None
+            label, icon = ("Go back to this one", "undo") if again else ("Make active", "swap_horiz")
+            if st.button(label, icon=f":material/{icon}:", key=key, type="secondary" if again else "primary"):
                 confirm(_swap(index, active))
         if edits and index.state in ("building", "ready"):
             _pause_button(index)
@@ -64,7 +66,7 @@ def _links(collection: Collection, index: IndexRow) -> None:
             "pages/evaluate.py",
             label="Compare with the active one",
             icon=":material/compare_arrows:",
-            query_params={"collection": str(collection.id), "section": "runs"},
+            query_params={"collection": str(collection.id), "section": "Runs"},
             help="Run your questions over both, then compare the two runs.",
         )
 

@@ -13,7 +13,7 @@ from rag.chunks.chunking import ChunkSettings
 from rag.chunks.tokens import ModelTokens
 from rag.corpus.embedding_models import KnownModel
 from rag.corpus.index_estimates import Amount, Estimate, estimate_index, read_sample, share_known
-from rag.corpus.progress import read_progress, read_worker_status
+from rag.corpus.progress import read_progress
 from rag.records import Collection
 
 _KEPT = "index_estimate"
@@ -25,7 +25,8 @@ def show_estimate(collection: Collection, model: KnownModel, settings: ChunkSett
     with st.spinner("Reading a sample of the documents…", show_time=False):
         found, known = _estimate(collection, model, settings, tokens)
     with connect() as conn:
-        workers = read_worker_status(conn).alive
+        progress = read_progress(conn, collection.id)
+        workers = progress.worker.alive
     if not found.documents:
         st.caption("No document has text yet: there is nothing to estimate.")
         return
@@ -33,7 +34,8 @@ def show_estimate(collection: Collection, model: KnownModel, settings: ChunkSett
         st.metric("Chunks", _short(found.chunks), border=True)
         st.metric("Tokens", _short(found.tokens), border=True)
         st.metric("Time", _time(found, model, workers, known), border=True)
-    st.caption(_words(found, model, workers, known))
+    unread = progress.stages["stored"] + progress.stages["parsing"]
+    st.caption(_words(found, model, workers, known, unread))
     if model.provider == "openai":
         _money(found, known)
 
@@ -65,13 +67,15 @@ def _time(found: Estimate, model: KnownModel, workers: int, known: float) -> str
     return duration(seconds.value * (1 - known)) if seconds is not None else "not known"
 
 
-def _words(found: Estimate, model: KnownModel, workers: int, known: float) -> str:
+def _words(found: Estimate, model: KnownModel, workers: int, known: float, unread: int) -> str:
     read = "all of them" if found.exact else f"{count(found.sampled, 'document')} read"
     parts = [
         f"{count(found.documents, 'document')}, {read}: {between(found.chunks)} chunks, {between(found.tokens)} tokens."
     ]
     if not found.exact:
         parts.append("In brackets: where the truth lies in 95 of 100 cases.")
+    if unread:
+        parts.append(f"{count(unread, 'document')} still being read, so this will grow.")
     if known >= 0.005:
         parts.append(f"About {known:.0%} of the chunks have a vector of this model already and cost nothing.")
     if model.chars_per_s is None:

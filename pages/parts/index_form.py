@@ -21,8 +21,8 @@ from rag.corpus.indexes import IndexRow, build_index, list_indexes
 from rag.errors import CorpuscopeError, InvalidInput, ModelError
 from rag.records import Collection
 
-#: The address's word for the list of indexes, and the key of the switch.
-VIEW, LIST, BUILD = "view", "indexes", "build"
+#: The key of the switch, and its two sides as the address has them.
+VIEW, LIST, BUILD = "view", "Indexes", "Build"
 _CLOSE = "index_built"
 
 

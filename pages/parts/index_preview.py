@@ -86,7 +86,7 @@ def _figures(previews: dict[str, Preview]) -> None:
     st.vega_lite_chart(
         pd.DataFrame(rows),
         {
-            "height": 160,
+            "height": 200,
             "mark": {"type": "bar", "cornerRadiusEnd": 2, "tooltip": True},
             "encoding": {
                 "x": {"field": "Tokens", "type": "nominal", "sort": {"field": "from"}, "axis": {"labelAngle": 0}},
@@ -94,7 +94,7 @@ def _figures(previews: dict[str, Preview]) -> None:
                 "y": {"field": "Chunks", "type": "quantitative", "axis": {"tickMinStep": 1}},
                 "color": {
                     "field": "Index",
-                    "sort": [_NEW, _OLD],
+                    "scale": {"domain": [_NEW, _OLD], "range": ["#2a78d6", "#98a2b3"]},
                     "legend": {"orient": "top", "title": None},
                 },
             },

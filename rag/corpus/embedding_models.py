@@ -9,11 +9,14 @@ from typing import Any, Literal
 import psycopg
 from psycopg.rows import class_row
 
-from rag.errors import InvalidInput, NotAllowed
+from rag.errors import InvalidInput, ModelError, ModelNotReady, NotAllowed
 from rag.settings import Settings
 from rag.vectors.models import ModelInfo, ModelRow, describe_model
 
 Provider = Literal["local", "openai"]
+
+
+_NEITHER = "Give a folder that holds the model, or check the name and whether this machine can reach the hub."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,13 @@ def describe_candidate(
             "embedding_window": window,
         }
     )
-    info = describe_model(wanted, download=download)
+    try:
+        info = describe_model(wanted, download=download)
+    except ModelNotReady:
+        raise
+    except ModelError as error:
+        hint = _NEITHER if provider == "local" else "Give the number of dimensions that its provider documents."
+        raise ModelError(str(error), hint=hint) from error
     if provider == "local" and info.path is not None and info.name == info.path.name and name.strip() != info.name:
         return replace(info, name=str(info.path))
     return info

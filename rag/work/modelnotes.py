@@ -54,13 +54,17 @@ class ModelNotes:
 
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _well: set[int] = field(default_factory=set)
+    _warm: set[int] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note_work(self, model: ModelRow, chars: int, seconds: float) -> None:
-        """So many characters were embedded in so many seconds."""
+        """So many characters took so many seconds to embed. A model's first call warms it up and does not count."""
         with self._lock:
             seen = self._seen.setdefault(model.id, _Seen(model))
-            seen.chars, seen.seconds, seen.works, seen.problem = seen.chars + chars, seen.seconds + seconds, True, None
+            seen.works, seen.problem = True, None
+            if model.id in self._warm:
+                seen.chars, seen.seconds = seen.chars + chars, seen.seconds + seconds
+            self._warm.add(model.id)
 
     def note_problem(self, model: ModelRow, problem: CorpuscopeError) -> None:
         """The model or its tokenizer can't be had."""

@@ -387,6 +387,7 @@ def test_rates_are_measured_at_work(shop: TwoModels) -> None:
         default = next(model for model in list_models(conn) if model.is_default)
     assert default.chars_per_s is None
     notes = ModelNotes()
+    notes.note_work(default.row, 1, 100.0)  # the first call, which warms the model up
     notes.note_work(default.row, 100, LEAST_MEASURED_S / 2)
     with shop.database.as_worker() as conn:
         notes.write(conn)

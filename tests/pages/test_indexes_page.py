@@ -20,7 +20,7 @@ from tests.pages.reading import texts
 
 def choose_build(app: AppTest) -> AppTest:
     [view] = [one for one in app.get("button_group") if one.key == "view"]
-    view.set_value("build").run()  # type: ignore[union-attr]
+    view.set_value("Build").run()  # type: ignore[union-attr]
     assert not app.exception, app.exception[0].message
     return app
 
