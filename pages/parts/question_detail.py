@@ -51,8 +51,12 @@ def _set_of_page() -> int:
 
 
 def _headline(collection: Collection, question: Question, *, editing: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="top", key="question-head"):
-        st.markdown(f"#### {plain(question.text)}", width="stretch")
+    st.markdown(f"#### {plain(question.text)}")
+    about = f"{ORIGINS[question.origin]} {ago(question.created_at)}"
+    if question.external_id:
+        about += f" · called {plain(question.external_id)} in its file"
+    with st.container(horizontal=True, vertical_alignment="center", key="question-head"):
+        st.caption(about, width="stretch")
         st.page_link(
             "pages/search.py",
             label="Try it",
@@ -63,8 +67,6 @@ def _headline(collection: Collection, question: Question, *, editing: bool) -> N
         if editing:
             _edit(question)
             _buttons(question)
-    about = f"{ORIGINS[question.origin]} {ago(question.created_at)}"
-    st.caption(f"{about} · called {plain(question.external_id)} in its file" if question.external_id else about)
 
 
 def _edit(question: Question) -> None:

@@ -126,15 +126,14 @@ def _decide_all(chosen: QuestionSet, label: str, state: State, icon: str) -> Non
 
 
 def _draft(question: Question) -> None:
-    words = st.text_area(
-        "Question",
-        value=question.text,
-        key=f"draft-text-{question.id}",
-        height=68,
-        max_chars=MAX_QUESTION,
-        label_visibility="collapsed",
-    )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"draft-row-{question.id}"):
+        words = st.text_input(
+            "Question",
+            value=question.text,
+            key=f"draft-text-{question.id}",
+            max_chars=MAX_QUESTION,
+            label_visibility="collapsed",
+        )
         yes = st.button("Accept", key=f"accept-{question.id}", icon=":material/check:", type="primary")
         no = st.button("Reject", key=f"reject-{question.id}", icon=":material/close:")
     if yes:

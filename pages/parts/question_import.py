@@ -144,9 +144,9 @@ def _show_problems(plan: ImportPlan) -> None:
             hide_index=True,
             height="content",
             column_config={
-                "File": st.column_config.TextColumn(width="small"),
-                "Line": st.column_config.NumberColumn(width="small"),
-                "Problem": st.column_config.TextColumn(width="large"),
+                "File": st.column_config.TextColumn(width=120),
+                "Line": st.column_config.NumberColumn(width=70),
+                "Problem": st.column_config.TextColumn(width=620),
             },
             alt="Rows of the files that can't be used",
         )

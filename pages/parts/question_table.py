@@ -134,12 +134,12 @@ def _table(questions: Sequence[Question], current: int | None) -> None:
         hide_index=True,
         placeholder="",
         row_height=35,
-        height=38 + 35 * min(len(ids), 6 if current is not None else 12),
+        height=36 + 35 * min(len(ids), 6 if current is not None else 12),
         column_config={
-            "Question": st.column_config.TextColumn(width="large"),
-            "Answers": st.column_config.NumberColumn(width="small", help="Passages judged as an answer"),
-            "No answers": st.column_config.NumberColumn(width="small", help="Passages judged as no answer"),
-            "From": st.column_config.TextColumn(width="small"),
+            "Question": st.column_config.TextColumn(width=400),
+            "Answers": st.column_config.NumberColumn(width=80, help="Passages judged as an answer"),
+            "No answers": st.column_config.NumberColumn(width=95, help="Passages judged as no answer"),
+            "From": st.column_config.TextColumn(width=90),
         },
         alt="Questions of the set with the number of judged passages",
     )

@@ -231,7 +231,7 @@ def test_drafts_are_asked_for_looked_through_and_decided(
     app.run()
     drafts = [one.key for one in app.button if str(one.key).startswith("accept-")]
     assert drafts, texts(app)
-    area = next(one for one in app.text_area if str(one.key).startswith("draft-text-"))
+    area = next(one for one in app.text_input if str(one.key).startswith("draft-text-"))
     area.set_value("What do ducks really eat?").run()
     press(app, drafts[0])
     with database.as_user(LOCAL_USER) as conn:
