@@ -32,8 +32,8 @@ with made as (
 )
 insert into public.judgements (question_id, collection_id, document_id, text_revision, start_char, end_char, grade)
     select id, '{c}', '{d}', 1, 0, 9, 1 from question;
-insert into public.question_drafts (set_id, collection_id, wanted, state, reason)
-    select id, collection_id, 5, 'failed', 'The {w} was hoarse.' from public.evaluation_sets
+insert into public.question_drafts (set_id, collection_id, wanted, state, reason, created_by)
+    select id, collection_id, 5, 'failed', 'The {w} was hoarse.', '{u}' from public.evaluation_sets
     where collection_id = '{c}';
 insert into public.evaluation_runs (set_id, collection_id, profile, profile_name, model, total, state, reason)
     select id, collection_id, '{{}}', '{w}', '{w}', 1, 'failed', 'The {w} was not found.' from public.evaluation_sets
@@ -75,6 +75,9 @@ class Person:
     collection: UUID
     document: UUID
     chats: list[UUID]
+    #: A set of questions, and the one in it.
+    questions: int
+    question: int
     #: An answer that is being written while the others look around.
     answer: UUID
     sessions: list[tuple[str, Session]] = field(default_factory=list)
@@ -106,12 +109,18 @@ def plant(database: Database, number: int, sessions: int) -> Person:
             [user],
         ).fetchone()
         assert answer is not None
+        asked = conn.execute(
+            "select set_id, id from public.questions where collection_id = %s", [library.collection]
+        ).fetchone()
+        assert asked is not None
     with database.as_accounts() as conn:
         opened = [
             open_session(conn, user, "password", device=word, address="192.0.2.7", lasts=timedelta(days=1))
             for _ in range(sessions)
         ]
-    return Person(number, user, word, library.collection, found[0], [row[0] for row in chats], answer[0], opened)
+    return Person(
+        number, user, word, library.collection, found[0], [row[0] for row in chats], *asked, answer[0], opened
+    )
 
 
 def write_on(database: Database, people: list[Person], seq: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import threading
+import zipfile
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +25,11 @@ from rag.corpus.marks import list_marks
 from rag.corpus.sharing import share
 from rag.corpus.texts import list_chunks, read_text
 from rag.errors import NotFound
+from rag.evaluation.draft_requests import latest_request
+from rag.evaluation.exporting import export_rows
+from rag.evaluation.judged_passages import list_passages
+from rag.evaluation.judgements import verdicts
+from rag.evaluation.question_sets import list_questions, list_sets
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.search import search
 from rag.store.database import Database
@@ -101,6 +108,12 @@ _LOOKS: list[Callable[[Connection[Any], Person], object]] = [
     lambda conn, who: list_chats(conn, who.collection),
     lambda conn, who: [list_messages(conn, chat) for chat in who.chats],
     lambda conn, who: list_entries(conn),
+    lambda conn, who: list_sets(conn, who.collection),
+    lambda conn, who: list_questions(conn, who.questions),
+    lambda conn, who: list_passages(conn, who.question),
+    lambda conn, who: export_rows(conn, who.questions),
+    lambda conn, who: latest_request(conn, who.questions),
+    lambda conn, who: verdicts(conn, who.collection, f"Where does the {who.word} sing?"),
 ]
 
 
@@ -178,7 +191,7 @@ async def visit(app: WebApp, person: Person, people: list[Person], cookie: str, 
                 # By itself Streamlit forgets a file made at a click when two runs of anybody's have ended.
                 response = await client.get(await tab.make_download(file))
                 assert response.status_code == 200
-                check(response.content, person, people, f"a download of {page}")
+                check(unpacked(response.content), person, people, f"a download of {page}")
             check(await tab.open(*address_of(page, other)), person, people, f"{page} with another's address")
 
 
@@ -194,11 +207,19 @@ async def fetch_all(app: WebApp, person: Person, people: list[Person], cookie: s
                 address = await tab.make_download(file)
                 response = await client.get(address)
                 assert response.status_code == 200, (page, address)
-                assert person.word.encode() in response.content, (page, address)
-                check(response.content, person, people, f"a download of {page}")
+                assert person.word.encode() in unpacked(response.content), (page, address)
+                check(unpacked(response.content), person, people, f"a download of {page}")
                 assert (await nobody.get(address)).status_code == 401
                 found += 1
     assert found >= 4  # the table of documents, an original, hits, failed work
+
+
+def unpacked(data: bytes) -> bytes:
+    """What is in a ZIP; anything else as it is."""
+    if not data.startswith(b"PK"):
+        return data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return b"\n".join(archive.read(name) for name in archive.namelist())
 
 
 def client_of(app: WebApp, cookie: str) -> httpx.AsyncClient:
@@ -211,7 +232,7 @@ def client_of(app: WebApp, cookie: str) -> httpx.AsyncClient:
     )
 
 
-_PAGES = ["documents", "document", "search", "chat", "operations", "account"]
+_PAGES = ["documents", "document", "search", "chat", "evaluate", "operations", "account"]
 
 
 def address_of(page: str, person: Person) -> tuple[str, str]:
@@ -222,6 +243,8 @@ def address_of(page: str, person: Person) -> tuple[str, str]:
         query += f"&q={SHARED_WORD}&mode=lexical"
     elif page == "chat":
         query += f"&chat={person.chats[person.number % 2]}"
+    elif page == "evaluate":
+        query += f"&set={person.questions}&question={person.question}"
     return page, query
 
 
