@@ -87,12 +87,12 @@ def judge_threshold(legs: Legs, profile: RetrievalProfile, has_vector: bool) -> 
     margin = similarity - float(np.float32(threshold))  # the database compares single precision
     figures = {"similarity": round(similarity, 4), "threshold": threshold, "margin": round(margin, 4)}
     if margin >= 0:
-        return Finding(
-            "threshold", True, f"Similarity {similarity:.3f} is {margin:.3f} above {threshold:.2f}.", figures
-        )
+        return Finding("threshold", True, f"Similarity {similarity:.3f} is {margin:.3f} above {threshold:g}.", figures)
     lower = math.floor(similarity * 100) / 100
     words = f"Similarity {similarity:.3f} is {-margin:.3f} below the threshold of {threshold:g}."
     advice = Advice(f"Lower the threshold to {lower:.2f}.", {"threshold": lower})
+    if lower <= 0:
+        advice = Advice("Search without a threshold: it is as little like the question as chance.", {"threshold": None})
     return Finding("threshold", False, words, figures, (advice,))
 
 

@@ -183,7 +183,7 @@ def _follow_diversity(tried: Tried, chunk_id: int, order: Order) -> Order:
     rival = (above[near[0]], near[1]) if near else None
     less = None
     if before <= tried.profile.k < diverse:
-        steps = [round(tried.profile.diversity * tenths / 10, 2) for tenths in range(9, -1, -1)]
+        steps = [step / 20 for step in range(19, -1, -1) if step / 20 < tried.profile.diversity]
         less = _first(tried, {chunk_id}, "diversity", steps)
     return replace(order, rival=rival, less_diversity=less)
 

@@ -14,6 +14,7 @@ from rag.corpus.marks import exclude_span
 from rag.errors import InvalidInput, NotFound
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.retrieving import retrieve
 from rag.retrieval.search import search
 from rag.retrieval.trace_records import TITLES
 from rag.retrieval.trace_rows import trace_dense, trace_lexical
@@ -361,6 +362,51 @@ def test_ranks_are_those_of_the_search(trace: Corpus, database: Database, settin
             if profile.mode != "dense":
                 assert lexical.rank == hit.lexical_rank
                 assert lexical.score == pytest.approx(hit.lexical) if hit.lexical else lexical.rank is None
+
+
+PROFILES: list[dict[str, Any]] = [
+    {"mode": "dense", "k": 4, "threshold": 0.5},
+    {"mode": "lexical", "k": 4},
+    {"k": 4},
+    {"k": 4, "fusion": "rrf", "threshold": 0.2},
+    {"k": 4, "diversity": 0.6},
+    {"mode": "dense", "k": 4, "diversity": 0.6},
+    {"k": 4, "rerank": "shortest", "rerank_depth": 12},
+    {"mode": "dense", "k": 4, "rerank": "shortest", "rerank_depth": 12, "diversity": 0.5, "threshold": 0.0},
+]
+
+
+def test_an_explanation_agrees_with_the_search_and_accounts_for_every_loss(trace: Corpus, database: Database) -> None:
+    rng = np.random.default_rng(4)
+    documents = []
+    for number in range(20):
+        text = " ".join(f"w{n}" for n in rng.integers(0, 12, int(rng.integers(3, 12))))
+        vectors = None if number % 7 == 0 else [rng.normal(size=4).tolist()]
+        documents.append(trace.add(f"{number}.txt", text, vectors=vectors)[0])
+    with database.as_user(trace.user) as conn:
+        exclude_span(conn, documents[3], 0, 6)
+
+    def rerankers(name: str) -> Shortest:
+        return Shortest()
+
+    lost = set()
+    for settings in PROFILES:
+        hits = retrieve(
+            lambda: database.as_user(trace.user),
+            trace.collection,
+            "w1 w2",
+            VECTOR,
+            RetrievalProfile(**settings),
+            rerankers=rerankers,
+        )
+        ranks = {hit.document_id: hit.rank for hit in hits}
+        for document in documents[:8]:
+            found = trace.why(document, question="w1 w2", rerankers=rerankers, **settings)
+            assert found.rank == ranks.get(document)
+            assert (found.lost_at is None) == (document in ranks)
+            assert not any("No stage accounts" in stage.words for stage in found.stages)
+            lost.add(found.lost_at)
+    assert {None, "excluded", "embedded", "threshold", "k"} <= lost
 
 
 def test_what_cannot_be_asked_is_said_in_words(trace: Corpus, bob: UUID) -> None:
