@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.parts.compare_table import signed
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.lab_address import Side, lab_query
 from pages.parts.run_words import heading, shown
@@ -53,9 +54,15 @@ def _row(collection: Collection, comparison: Comparison, name: str, one: Questio
     )
     sign = "green" if (one.change > 0) != (name == "latency_ms") else "red"
     with st.container(horizontal=True, vertical_alignment="center", key=f"compare-row-{one.question_id}"):
-        st.markdown(f":{sign}[{one.change:+.3f}]", width=72)
+        st.markdown(f":{sign}[{signed(name, one.change)}]", width=90)
         st.markdown(f"{shown(name, one.before)} → {shown(name, one.after)}", width=150)
-        st.page_link("pages/search.py", label=plain(one.question), icon=":material/search:", query_params=link)
+        st.page_link(
+            "pages/search.py",
+            label=plain(one.question),
+            icon=":material/search:",
+            query_params=link,
+            width="stretch",
+        )
 
 
 def _side(run: Run) -> Side:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts.compare_acts import promote
 from pages.parts.compare_questions import show_questions
-from pages.parts.compare_table import show_metrics, verdict
+from pages.parts.compare_table import HEADLINE, show_metrics, verdict
 from pages.parts.confirmation import show_refusal
 from pages.parts.empty import empty_state
 from pages.parts.notices import notify
@@ -97,7 +97,8 @@ def _draw(collection: Collection, comparison: Comparison) -> None:
         " below .05 a difference is called significant."
     )
     show_metrics(collection, comparison)
-    promote(collection, comparison.after, editable=editable)
+    worse = comparison.metric(HEADLINE).verdict == "worse"
+    promote(collection, comparison.before if worse else comparison.after, editable=editable)
     show_questions(collection, comparison)
 
 

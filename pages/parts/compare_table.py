@@ -34,7 +34,8 @@ def p_words(one: MetricDifference) -> str:
 
 
 def signed(name: str, value: float) -> str:
-    return f"{value:+.1f} ms" if name == LATENCY else f"{value:+.3f}"
+    """With a sign that is as wide as the plus."""
+    return (f"{value:+.1f} ms" if name == LATENCY else f"{value:+.3f}").replace("-", "−")
 
 
 def _bounds(one: MetricDifference) -> str:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from rag.evaluation.curves import RecallPoint, ThresholdPoint
 
 #: Told apart in light and dark, and by those who see red and green alike.
-_RECALL, _PRECISION, _UNANSWERED = "#0f7b8a", "#c2571a", "#8a8f98"
+_RECALL, _PRECISION, _UNANSWERED = "#1793a5", "#d2691e", "#8a8f98"
 
 
 def recall_figure(points: Sequence[RecallPoint], chosen: int, current: int) -> go.Figure:
@@ -20,7 +20,7 @@ def recall_figure(points: Sequence[RecallPoint], chosen: int, current: int) -> g
         x=[*ks, *reversed(ks)],
         y=[*(point.high for point in points), *(point.low for point in reversed(points))],
         fill="toself",
-        fillcolor="rgba(15,123,138,.18)",
+        fillcolor="rgba(23,147,165,.2)",
         line={"width": 0},
         hoverinfo="skip",
         name="95 % interval",

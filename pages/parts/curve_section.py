@@ -77,9 +77,12 @@ def _recall(collection: Collection, run: Run, curves: Curves, *, editable: bool)
     k = st.slider("k", 1, len(curves.recall), min(run.profile.k, len(curves.recall)), key=f"curve_k_{run.id}")
     st.plotly_chart(recall_figure(curves.recall, k, run.profile.k), key="curve_recall", config={"displaylogo": False})
     here, there = curves.recall[k - 1], curves.recall[min(run.profile.k, len(curves.recall)) - 1]
+    now = (
+        "as the profile has it" if k == run.profile.k else f"with {there.k}, as the profile has it, {there.recall:.1%}"
+    )
     st.markdown(
         f"With **k = {k}** the passages hold **{here.recall:.1%}** of what is judged relevant"
-        f" ({here.low:.1%} to {here.high:.1%}); with {there.k}, as the profile has it, {there.recall:.1%}."
+        f" ({here.low:.1%} to {here.high:.1%}); {now}."
     )
     with st.container(horizontal=True, key="curve-k-acts"):
         if editable and k != run.profile.k:
@@ -110,7 +113,7 @@ def _threshold(collection: Collection, run: Run, curves: Curves, *, editable: bo
         f" **{here.unanswered:.1%}** of the questions get nothing."
     )
     with st.container(horizontal=True, key="curve-threshold-acts"):
-        if editable and chosen != current:
+        if editable and chosen != current and chosen > values[0]:
             apply_point(
                 collection, run, {"threshold": chosen}, key="curve_apply_threshold", label=f"Use threshold {chosen:.2f}"
             )

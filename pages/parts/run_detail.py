@@ -41,7 +41,7 @@ def show_run(collection: Collection, run: Run, *, editable: bool) -> None:
     """All of one run, under its name."""
     with st.container(border=True, key="run-detail"):
         st.markdown(f"**{plain(run.label)}** · index {run.index_id or 'gone'} · {plain(run.model)}")
-        st.caption(settings_words(run.settings))
+        st.caption(settings_words(run.profile))
         if run.state in ("failed", "cancelled"):
             why = f"{plain(run.reason or '')} {plain(run.hint or '')}".strip()
             asked = f"{run.asked:,} of {count(run.total, 'question')} were asked."

@@ -58,7 +58,6 @@ def _table(collection: Collection, evaluation_set: QuestionSet, runs: list[Run])
         pd.DataFrame(rows),
         key="runs",
         hide_index=True,
-        height=min(38 + 35 * len(rows), 420),
         column_config={
             "Run": st.column_config.TextColumn(width="medium", pinned=True),
             "State": st.column_config.TextColumn(width=80),

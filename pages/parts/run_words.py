@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pages.parts.words import plain
 from rag.corpus.indexes import IndexRow
 from rag.evaluation.resampling import Interval
 from rag.evaluation.runs import Run
 from rag.evaluation.scoring import Unit
+from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.stored_profiles import describe_changes
 
 #: Name → (heading, what it means). In the order of the tables.
 METRICS: dict[str, tuple[str, str]] = {
@@ -82,17 +82,12 @@ def index_of(run: Run) -> str:
 
 
 def run_option(run: Run) -> str:
-    """One run in a list to choose from."""
-    found = run.values().get("ndcg@10")
-    score = f" · nDCG@10 {shown('ndcg@10', found.mean)}" if found else f" · {STATES[run.state]}"
-    return f"{run.label} · index {run.index_id or 'gone'}{score}"
+    """One run in a list to choose from. Nothing that changes: a list keeps what it first called an option."""
+    return f"{run.label} · index {run.index_id or 'gone'}"
 
 
-def settings_words(settings: Mapping[str, Any]) -> str:
-    """The exact settings on one line of Markdown."""
-    return " · ".join(f"{plain(str(name))} `{value}`" for name, value in settings.items() if value is not None)
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def settings_words(profile: RetrievalProfile) -> str:
+    """What a run asked with, in one line: k, and where it differs from the built-in settings."""
+    changes = [plain(one.words.rpartition(", before ")[0]) for one in describe_changes(RetrievalProfile(), profile)]
+    passages = [] if profile.k != RetrievalProfile().k else [f"Passages (k): {profile.k}"]
+    return " · ".join([*passages, *changes, "else the built-in settings" if changes else "the built-in settings"])
