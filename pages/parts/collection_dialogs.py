@@ -80,6 +80,7 @@ def delete_collection_dialog(collection: Collection) -> None:
         gone = describe_deletion(conn, collection.id)
     st.markdown(f"**{plain(collection.name)}** goes for good, and with it:")
     nouns = {"documents": "document", "chunks": "chunk", "marks": "mark", "chats": "chat", "profiles": "profile"}
+    nouns["questions"] = "question"
     st.markdown(
         "\n".join(f"- {count(number, nouns[what])}" for what, number in gone.items() if number) or "- nothing else"
     )

@@ -113,6 +113,8 @@ def _losses(gone: dict[str, int]) -> list[str]:
         lines.append(f"- {count(gone['chunks'], 'chunk')}: searches won't find them any more")
     if gone["marks"]:
         lines.append(f"- {count(gone['marks'], 'exclusion or tag', 'exclusions and tags')}")
+    if gone["judgements"]:
+        lines.append(f"- {count(gone['judgements'], 'judgement')} of questions on the Evaluate page")
     if gone["citations"]:
         lines.append(f"- the source of {count(gone['citations'], 'citation')} in your chats; the quotes stay")
     return lines

@@ -92,19 +92,20 @@ def delete_collection(conn: psycopg.Connection[Any], collection_id: UUID) -> Non
 
 
 def describe_deletion(conn: psycopg.Connection[Any], collection_id: UUID) -> dict[str, int]:
-    """What goes with the collection: ``documents``, ``chunks``, ``marks``, ``chats`` (your own), ``profiles``."""
+    """What goes with it: ``documents``, ``chunks``, ``marks``, ``chats`` (your own), ``profiles``, ``questions``."""
     row = conn.execute(
         """
         select (select count(*) from public.documents where collection_id = %(id)s),
                (select coalesce(sum(chunk_count), 0) from public.index_documents where collection_id = %(id)s),
                (select count(*) from public.span_marks where collection_id = %(id)s),
                (select count(*) from public.chats where collection_id = %(id)s),
-               (select count(*) from public.retrieval_profiles where collection_id = %(id)s)
+               (select count(*) from public.retrieval_profiles where collection_id = %(id)s),
+               (select count(*) from public.questions where collection_id = %(id)s)
         """,
         {"id": collection_id},
     ).fetchone()
     assert row is not None
-    return dict(zip(("documents", "chunks", "marks", "chats", "profiles"), map(int, row), strict=True))
+    return dict(zip(("documents", "chunks", "marks", "chats", "profiles", "questions"), map(int, row), strict=True))
 
 
 def _check_name(name: str) -> str:

@@ -139,7 +139,7 @@ def read_file(conn: psycopg.Connection[Any], document_id: UUID) -> Iterator[byte
 
 
 def describe_deletion(conn: psycopg.Connection[Any], document_ids: Sequence[UUID]) -> dict[str, int]:
-    """What goes with these documents: ``documents``, ``chunks``, ``marks``; and ``citations``.
+    """What goes with these documents: ``documents``, ``chunks``, ``marks``, ``judgements``; and ``citations``.
 
     Answers that cite them keep their quotes but can't open the source any more; ``citations`` counts the person's own.
     """
@@ -148,13 +148,14 @@ def describe_deletion(conn: psycopg.Connection[Any], document_ids: Sequence[UUID
         select (select count(*) from public.documents where id = any (%(ids)s)),
                (select coalesce(sum(chunk_count), 0) from public.index_documents where document_id = any (%(ids)s)),
                (select count(*) from public.span_marks where document_id = any (%(ids)s)),
+               (select count(*) from public.judgements where document_id = any (%(ids)s)),
                (select count(*) from public.citations c join public.passages p using (message_id, number)
                 where p.document_id = any (%(ids)s))
         """,
         {"ids": list(document_ids)},
     ).fetchone()
     assert row is not None
-    return dict(zip(("documents", "chunks", "marks", "citations"), map(int, row), strict=True))
+    return dict(zip(("documents", "chunks", "marks", "judgements", "citations"), map(int, row), strict=True))
 
 
 def delete_documents(conn: psycopg.Connection[Any], document_ids: Sequence[UUID]) -> int:
@@ -233,9 +234,13 @@ def list_failed_jobs(conn: psycopg.Connection[Any], collection_id: UUID) -> list
     with conn.cursor(row_factory=class_row(FailedJob)) as cursor:
         return cursor.execute(
             """
-            select f.id, f.queue, f.document_id, d.name as document_name, f.chunk_id, f.reason, f.hint, f.attempts,
-                   f.failed_at
-            from public.failed_jobs f left join public.documents d on d.id = f.document_id
+            select f.id, f.queue, f.document_id, d.name as document_name, f.chunk_id, f.reason, f.attempts, f.failed_at,
+                   case when i.state in ('building', 'ready')
+                        then 'In index ' || i.id || ', which is not the active one: try it again on the page Indexes.'
+                        else f.hint end as hint
+            from public.failed_jobs f
+            left join public.documents d on d.id = f.document_id
+            left join public.indexes i on i.id = f.index_id
             where f.collection_id = %s order by f.failed_at desc, f.id desc
             """,
             [collection_id],

@@ -202,6 +202,7 @@ def test_deleting_says_what_goes_and_takes_it(database: Database, alice: UUID, c
             "documents": 1,
             "chunks": 0,
             "marks": 0,
+            "judgements": 0,
             "citations": 0,
         }
         assert documents.delete_documents(conn, [document, uuid4()]) == 1
