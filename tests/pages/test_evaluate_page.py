@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.product import Product
+from rag.corpus.sharing import share
 from rag.evaluation.draft_requests import latest_request
 from rag.evaluation.drafting import draft
 from rag.evaluation.errand import Errand
@@ -15,10 +16,11 @@ from rag.evaluation.judged_passages import judge, list_passages
 from rag.evaluation.question_sets import add_question, create_set, get_set, list_questions, list_sets
 from rag.records import LOCAL_USER
 from rag.store.database import Database
+from tests.integration.door import BEN, make_first, make_person
 from tests.integration.library import PUMP, Library, settings_for
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts
-from tests.pages.visitors import press
+from tests.pages.visitors import Visitors, press
 
 PHRASE = "27 months from delivery"
 
@@ -251,3 +253,26 @@ def test_sets_are_listed_by_name(database: Database, library: Library, questions
         create_set(conn, library.collection, "All kinds")
         names = [one.name for one in list_sets(conn, library.collection)]
     assert open_page("evaluate").selectbox(key="set_picker").options == names == ["All kinds", "Support"]
+
+
+def test_a_viewer_reads_and_changes_nothing(
+    database: Database, product: Product, library: Library, questions: int, home: object
+) -> None:
+    product.settings = product.settings.model_copy(update={"auth": "local", "corpuscope_home": home})
+    make_first(database)
+    ben = make_person(database)
+    first = ids(database, questions)[0]
+    with database.as_user(LOCAL_USER) as conn:
+        share(conn, library.collection, BEN, "viewer")
+        add_question(conn, questions, "A draft?", state="draft")
+    app = Visitors(database).open(
+        ben, "evaluate", collection=str(library.collection), set=str(questions), question=str(first)
+    )
+    said = texts(app)
+    assert PHRASE in said
+    assert "Answers" in said  # the grade, in words
+    assert not app.file_uploader
+    assert {button.key for button in app.button} & {"delete_question", "draft_questions", "find_phrase"} == set()
+    assert not [one for one in app.get("button_group") if str(one.key).startswith("grade-")]
+    filtered(app, "drafts")
+    assert not [button for button in app.button if str(button.key).startswith("accept-")]
