@@ -14,7 +14,7 @@ from psycopg import Connection
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.reranking import Reranker, Rerankers, shared_rerankers
-from rag.retrieval.search import DIVERSITY_POOL, Vector, diversify, search
+from rag.retrieval.search import DIVERSITY_POOL, Vector, diversify, plain_question, search
 
 OpenConnection = Callable[[], AbstractContextManager[Connection[Any]]]
 
@@ -45,7 +45,7 @@ def retrieve(
     wide = replace(profile, k=max(profile.k, least), threshold=None, diversity=0.0, rerank=None)
     with open_conn() as conn:
         found = search(conn, collection_id, question, vector, wide, documents, index_id)
-    hits = rerank_hits(reranker, question, found, profile.rerank_depth)
+    hits = rerank_hits(reranker, plain_question(question), found, profile.rerank_depth)
     if profile.diversity:
         with open_conn() as conn:
             hits = _diversify(conn, hits, profile)

@@ -65,7 +65,7 @@ def search(
     :func:`rag.retrieval.retrieving.retrieve` is the whole. Raises :class:`InvalidInput` for a question or vector that
     can't be searched, :class:`NotFound` without access.
     """
-    question = _plain(question)
+    question = plain_question(question)
     chosen = None if documents is None else list(documents)
     with conn.cursor(row_factory=args_row(Hit)) as cursor:
         try:
@@ -113,7 +113,7 @@ def question_lexemes(conn: Connection[Any], question: str, languages: Sequence[s
     rows = conn.execute(
         "select distinct a.lexeme from unnest(%s::text[]) l (language),"
         " lateral corpuscope.analyze_text(%s, l.language) a order by 1",
-        (list(languages), _plain(question)),
+        (list(languages), plain_question(question)),
     )
     return [row[0] for row in rows]
 
@@ -167,7 +167,7 @@ def _is_unspaced(word: str) -> bool:
     return _UNSPACED.search(word) is not None
 
 
-def _plain(question: str) -> str:
+def plain_question(question: str) -> str:
     """Without NUL, which Postgres refuses, and lone halves of surrogate pairs, which UTF-8 can't hold."""
     plain = question.replace("\x00", " ").encode("utf-8", "ignore").decode("utf-8").strip()
     if not plain:

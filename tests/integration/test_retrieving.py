@@ -211,6 +211,18 @@ def test_reranking_holds_no_transaction(shelf: Shelf) -> None:
     assert len(found) == 10
 
 
+def test_odd_questions_are_reranked(shelf: Shelf) -> None:
+    class Strict(ByHash):
+        def score(self, question: str, passages: Sequence[str]) -> list[float]:
+            assert question.encode() == b"w1 w2"
+            return super().score(question, passages)
+
+    profile = RetrievalProfile(rerank="strict", mode="lexical")
+    found = retrieve(shelf.open, shelf.collection, "\ud800w1\x00w2 ", None, profile, rerankers=lambda name: Strict())
+    assert found
+    assert {hit.similarity for hit in found} == {None}
+
+
 def test_a_reranker_that_cannot_be_had_fails_the_search(shelf: Shelf) -> None:
     def missing(name: str) -> ByHash:
         raise ModelError(f"The reranker {name!r} is not a folder here.")

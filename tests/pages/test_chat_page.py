@@ -65,6 +65,25 @@ def test_a_question_begins_a_chat_and_its_answer_cites(
     assert "Complete" in app.expander[0].label
 
 
+def test_what_is_quoted_from_a_neighbour_is_shown_with_its_source(
+    open_page: OpenPage, library: Library, database: Database
+) -> None:
+    answer = library.answer(library.ask(), settings_for())
+    (chat,) = chats_of(database, library.collection)
+    beside = "Quoted from the text beside this passage"
+    assert beside not in texts(open_page("chat", collection=str(library.collection), chat=str(chat)))
+    passage = answer.passages[answer.citations[0].number - 1]
+    with database.as_worker() as conn:
+        conn.execute(
+            "insert into public.citations (message_id, ordinal, number, start_char, end_char, quote)"
+            " values (%s, 99, %s, %s, %s, 'Words of <b>a neighbour</b>.')",
+            [answer.id, passage.number, passage.end, passage.end + 27],
+        )
+    said = texts(open_page("chat", collection=str(library.collection), chat=str(chat)))
+    assert beside in said
+    assert "Words of &lt;b&gt;a neighbour&lt;/b&gt;." in said
+
+
 def test_a_failed_answer_says_why_and_can_be_tried_again(
     open_page: OpenPage, library: Library, database: Database
 ) -> None:
