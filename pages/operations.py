@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
+from pages.parts.index_words import describe_model, state_of
 from pages.parts.notices import notify
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance, describe_work, rate_of
@@ -150,7 +151,9 @@ def failed_row(job: FailedJob) -> dict[str, object]:
 def show_indexes(collection: Collection) -> None:
     with connect() as conn:
         indexes = list_indexes(conn, collection.id)
-    st.subheader("Versions of the index", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Versions of the index", anchor=False, width="content")
+        st.page_link("pages/indexes.py", label="Build, swap or drop them", icon=":material/layers:")
     st.dataframe(
         pd.DataFrame([index_row(index) for index in indexes]),
         key="indexes",
@@ -163,8 +166,8 @@ def show_indexes(collection: Collection) -> None:
 def index_row(index: IndexRow) -> dict[str, object]:
     """One row of the table of indexes."""
     return {
-        "State": index.state.capitalize(),
-        "Model": f"{index.model} ({index.dimensions} dimensions)",
+        "State": state_of(index)[0],
+        "Model": describe_model(index),
         "Documents": index.documents,
         "Chunks": index.chunks,
         "Embedded": index.embedded / index.chunks if index.chunks else None,

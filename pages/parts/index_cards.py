@@ -56,7 +56,7 @@ def _card(collection: Collection, index: IndexRow, active: IndexRow | None) -> N
         if index.problem:
             st.warning(f"{plain(index.problem)} {plain(index.problem_hint or '')}".strip(), icon=":material/error:")
         if index.unfinished and not index.paused:
-            st.fragment(_live, run_every=1, key=f"live-index-{index.id}")(collection, index)
+            st.fragment(_live, run_every=2, key=f"live-index-{index.id}")(collection, index)
         else:
             st.markdown(describe_size(index))
             if index.paused and index.unfinished:
@@ -72,7 +72,7 @@ def _dates(index: IndexRow) -> str:
 
 @guarded
 def _live(collection: Collection, before: IndexRow) -> None:
-    """One look a second; what can be done changes with the state, so then the page starts over."""
+    """A look every two seconds; what can be done changes with the state, so then the page starts over."""
     with connect() as conn:
         index = get_index(conn, collection.id, before.id)
         worker = read_worker_status(conn)

@@ -30,7 +30,7 @@ def show_estimate(collection: Collection, model: KnownModel, settings: ChunkSett
     if not found.documents:
         st.caption("No document has text yet: there is nothing to estimate.")
         return
-    with st.grid(3, min_column_width=150):
+    with st.grid(3, min_column_width=120):
         st.metric("Chunks", _short(found.chunks), border=True)
         st.metric("Tokens", _short(found.tokens), border=True)
         st.metric("Time", _time(found, model, workers, known), border=True)

@@ -110,8 +110,8 @@ def read_searched_index(
     return SearchedIndex(row[0], row[1], ModelRow(*row[2:]))
 
 
-def list_indexes(conn: psycopg.Connection[Any], collection_id: UUID) -> list[IndexRow]:
-    """The collection's indexes, the active one first, then the newest; retired ones last."""
+def list_indexes(conn: psycopg.Connection[Any], collection_id: UUID, index_id: int | None = None) -> list[IndexRow]:
+    """The collection's indexes, the active one first, then the newest; retired ones last. Or that one alone."""
     with conn.cursor(row_factory=class_row(IndexRow)) as cursor:
         return cursor.execute(
             """
@@ -137,19 +137,19 @@ def list_indexes(conn: psycopg.Connection[Any], collection_id: UUID) -> list[Ind
                 left join texts t on t.id = x.document_id and t.text_revision <= x.text_revision
                 where x.index_id = i.id
             ) s
-            where i.collection_id = %(collection)s
+            where i.collection_id = %(collection)s and i.id = coalesce(%(index)s, i.id)
             order by array_position(array['active', 'ready', 'building', 'retired'], i.state), i.id desc
             """,
-            {"collection": collection_id},
+            {"collection": collection_id, "index": index_id},
         ).fetchall()
 
 
 def get_index(conn: psycopg.Connection[Any], collection_id: UUID, index_id: int) -> IndexRow:
     """One of :func:`list_indexes`; :class:`NotFound` if there is none such."""
-    found = next((index for index in list_indexes(conn, collection_id) if index.id == index_id), None)
-    if found is None:
+    found = list_indexes(conn, collection_id, index_id)
+    if not found:
         raise NotFound("That index does not exist, or its collection isn't shared with you.")
-    return found
+    return found[0]
 
 
 def build_index(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from psycopg import Connection
 
+from rag.corpus.documents import list_failed_jobs
 from rag.corpus.embedding_models import add_model, describe_candidate, list_models
 from rag.corpus.indexes import (
     IndexRow,
@@ -287,6 +288,9 @@ def test_what_failed_in_the_new_index_shows_once_it_is_active_and_can_be_tried_a
     shop.work_until(lambda: shop.is_complete(new), backoff=QUICK)
     assert shop.index(new).failed == 1
     assert shop.stage(document) == "ready"
+    with shop.database.as_user(shop.user) as conn:
+        [failed] = list_failed_jobs(conn, shop.collection)
+    assert f"In index {new}, which is not the active one" in (failed.hint or "")
     shop.swap(new)
     assert shop.stage(document) == "failed"
     assert "1 of" in shop.value("select error from public.documents")
