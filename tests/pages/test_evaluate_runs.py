@@ -49,7 +49,7 @@ def section(open_page: OpenPage, judged: Judged, name: str, **query: str) -> App
 
 def texts(app: AppTest) -> str:
     kinds = ("markdown", "caption", "info", "warning", "subheader")
-    return " ".join(str(one.value) for kind in kinds for one in app.get(kind)).replace("\\", "")
+    return " ".join(str(getattr(one, "value", "")) for kind in kinds for one in app.get(kind)).replace("\\", "")
 
 
 def test_a_run_is_started_watched_and_cancelled(open_page: OpenPage, judged: Judged) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -45,9 +45,9 @@ def make_run(number: int, **changes: object) -> Run:
     return replace(run, **changes)  # type: ignore[arg-type]
 
 
-def results(values: Sequence[float], latency: float = 5.0) -> list[Result]:
+def results(values: Iterable[float], latency: float = 5.0) -> list[Result]:
     return [
-        Result(n, f"Question {n}?", [], {"document:ndcg@10": value, "char_iou": value / 2}, latency + n)
+        Result(n, f"Question {n}?", [], {"document:ndcg@10": float(value), "char_iou": value / 2}, latency + n)
         for n, value in enumerate(values, start=1)
     ]
 
