@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from psycopg import Connection
 
+from rag.corpus.collections import delete_collection
 from rag.corpus.documents import delete_documents
 from rag.corpus.texts import correct_text, restore_revision
 from rag.errors import InvalidInput, NotAllowed, NotFound
@@ -496,3 +497,41 @@ def test_the_shared_set_with_passages_is_imported_whole(
         found = get_set(conn, questions)
     assert (len(stored.new_questions), found.judged, plan.problems) == (220, 220, [])
     assert stored.judgements == found.judgements == len({(one.question, one.start, one.end) for one in plan.waiting})
+
+
+def test_a_new_version_takes_over_what_was_judged(
+    database: Database, library: Library, questions: int, alice: UUID
+) -> None:
+    start = PUMP.index(PHRASE)
+    gone = PUMP.index("The pump weighs")
+    with database.as_user(alice) as conn:
+        pump = document_of(conn, "pump.md")
+        question = add_question(conn, questions, "How long?")
+        judge(conn, question, pump, start, start + len(PHRASE), 3)
+        judge(conn, question, pump, gone, gone + 20, 1)
+        judge(conn, question, pump, grade=2)
+    newer = library.add("pump.md", "Second edition.\n" + PUMP.replace("The pump weighs 12 kg.", ""))
+    with database.as_owner() as conn:
+        conn.execute("update public.documents set replaces = %s, stage = 'embedding' where id = %s", [pump, newer])
+        conn.execute("select corpuscope.settle_documents(array [%s::uuid])", [newer])
+        assert conn.execute("select from public.documents where id = %s", [pump]).fetchone() is None
+    with database.as_user(alice) as conn:
+        assert sorted(read_judgements(conn, questions)[question], key=lambda one: one.grade) == [
+            Judgement(newer, None, None, 2),
+            Judgement(newer, start + 16, start + 16 + len(PHRASE), 3),
+        ]
+        assert [one.text for one in list_passages(conn, question) if one.start is not None] == [PHRASE]
+
+
+def test_a_collection_goes_with_versions_that_wait(
+    database: Database, library: Library, questions: int, alice: UUID
+) -> None:
+    with database.as_user(alice) as conn:
+        pump = document_of(conn, "pump.md")
+        judge(conn, add_question(conn, questions, "How long?"), pump)
+    newer = library.add("pump.md", "Second edition.")
+    with database.as_owner() as conn:
+        conn.execute("update public.documents set replaces = %s where id = %s", [pump, newer])
+    with database.as_user(alice) as conn:
+        delete_collection(conn, library.collection)
+        assert conn.execute("select count(*) from public.judgements").fetchone() == (0,)
