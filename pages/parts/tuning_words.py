@@ -9,7 +9,6 @@ from pages.parts.downloads import to_csv
 from pages.parts.words import count
 from rag.evaluation.findings import Findings
 from rag.evaluation.objectives import Objective
-from rag.evaluation.resampling import Interval
 from rag.evaluation.tuning import LEAST_CHANGED, LEAST_GAIN, LEAST_QUESTIONS
 from rag.evaluation.tunings import Tuning
 from rag.retrieval.profiles import RetrievalProfile
@@ -60,14 +59,9 @@ _SHORT = {
 }
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 3) -> str:
     """``+0.014``, ``−0.003``."""
-    return "–" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
-
-
-def between(value: Interval) -> str:
-    """``+0.002 to +0.021``."""
-    return f"{signed(value.low)} to {signed(value.high)}"
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def headline(found: Findings) -> str:
@@ -88,7 +82,9 @@ def explanation(tuning: Tuning, found: Findings) -> str:
             f"This set has {questions}; below {LEAST_QUESTIONS}, chance alone decides which settings look best."
             f" Judge {count(missing, 'more question')} at least, better a hundred."
         )
-    gain = f"{signed(found.gain.mean)} (95 % interval {signed(found.gain.low)} to {signed(found.gain.high)})"
+    digits = 4 if abs(found.gain.mean) < 0.01 else 3
+    mean, low, high = (signed(value, digits) for value in (found.gain.mean, found.gain.low, found.gain.high))
+    gain = f"{mean} (95 % interval {low} to {high})"
     if found.promised:
         return (
             f"Expect {gain} in {name}, measured on questions that had no part in the choice; now it is"
@@ -100,21 +96,26 @@ def explanation(tuning: Tuning, found: Findings) -> str:
             f" {questions}, so none is worth a change. The present ones score {found.scores[0]:.3f}."
             f" {_needed(found, name)}"
         ).strip()
+    if found.gain.low > 0 and found.gain.mean < LEAST_GAIN:
+        return (
+            f"{_best(found)} would bring {gain} in {name}: likely real, but below {LEAST_GAIN:g}, not worth a change."
+        )
     return f"{_doubt(found, name, gain, questions)} {_needed(found, name)}".strip()
 
 
 def _doubt(found: Findings, name: str, gain: str, questions: str) -> str:
     assert found.gain is not None
-    best = f"The most promising of {len(found.tried):,} settings"
-    begin = f"{best} would bring {gain} in {name}"
-    if found.gain.low > 0 and found.gain.mean < LEAST_GAIN:
-        return f"{begin}: likely real, but below {LEAST_GAIN:g} and not worth a change."
+    begin = f"{_best(found)} would bring {gain} in {name}"
     changed = found.wins + found.losses
     if found.gain.low > 0 and changed < LEAST_CHANGED:
         return f"{begin}, but only {count(changed, 'question')} changed at all, which may be a coincidence."
     if found.gain.mean <= 0:
-        return f"{best} did no better on questions that had no part in choosing it: {gain}."
+        return f"{_best(found)} did no better on questions that had no part in choosing it: {gain}."
     return f"{begin}. That may be nothing: {questions} can't tell."
+
+
+def _best(found: Findings) -> str:
+    return f"The most promising of {len(found.tried):,} settings"
 
 
 def _needed(found: Findings, name: str) -> str:
