@@ -11,7 +11,13 @@ export default function ({ parentElement, setTriggerValue }) {
     event.preventDefault()
     const { act, chunk } = control.dataset
     if (act === "copy") {
-      copy(location.href).then(() => say(control, "Copied"))
+      copy(location.href).then(() => say(control.lastElementChild ?? control, "Copied"))
+      return
+    }
+    if (act === "why") {
+      const box = root.querySelector(".st-key-lab-why")
+      box?.scrollIntoView({ behavior: "smooth", block: "start" })
+      if (!box?.querySelector("details")?.open) box?.querySelector("summary")?.click()
       return
     }
     hold(act, chunk)

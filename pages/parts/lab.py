@@ -142,15 +142,21 @@ def _draw_chart(desk: Desk, question: str, found: Found) -> None:
 def _result_line(desk: Desk, question: str, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="result-line"):
         st.html(f'<p class="cs-quiet cs-flat">{_summary(desk, found)}</p>', width="stretch")
+        _quiet_button("why", "help", "Something missing?", "Follow a document or a phrase through this search")
         _copy_link()
         rows = hit_cards.csv_rows(found.hits)
         _download(desk, question, "search results", rows, hit_cards.CSV_COLUMNS, "hits_csv")
 
 
 def _copy_link() -> None:
+    _quiet_button("copy", "link", "Copy link", "The address shows the same to everybody who may see the collection")
+
+
+def _quiet_button(act: str, icon: str, words: str, title: str) -> None:
+    """A button that the browser sees to by itself."""
     st.html(
-        '<button type="button" class="cs-act" data-act="copy" title="The address reproduces this view for everybody '
-        'who may see the collection"><span class="cs-icon" aria-hidden="true">link</span>Copy link</button>',
+        f'<button type="button" class="cs-act" data-act="{act}" title="{title}">'
+        f'<span class="cs-icon" aria-hidden="true">{icon}</span><span>{words}</span></button>',
         width="content",
     )
 

@@ -45,7 +45,10 @@ def show_chart(chart: Chart) -> None:
 def chart_html(chart: Chart) -> str:
     """The same as HTML; every piece stands at its similarity, in percent of the width."""
     first, last = _range(chart)
-    step = -(-(last - first) // _MOST_BARS)
+    step = -(-(last - first + 4) // _MOST_BARS)
+    if chart.threshold is not None:
+        # A bar ends where the threshold stands, instead of being cut by it.
+        first = max(0, first - (first - round((chart.threshold + 1) / BIN)) % step)
     last = first + step * -(-(last - first) // step)
     width = 100 / (last - first)
 

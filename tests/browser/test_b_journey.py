@@ -132,6 +132,43 @@ def test_a_correction_embeds_again_and_can_be_undone(page: Page) -> None:
     expect(page.locator(".cs-doc")).not_to_contain_text("Zanzibar")
 
 
+def test_the_lab_moves_judges_compares_and_saves(page: Page, shoot: Shoot) -> None:
+    page.goto("/search?q=Which+supplier+limit+was+changed+because+of+the+humidity+errors%3F")
+    results = page.locator(".st-key-results")
+    expect(results.locator(".cs-hit")).to_have_count(10)
+    expect(page.get_by_role("img", name=re.compile("Similarity of"))).to_be_visible()
+    page.locator(".st-key-k input").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect(results.locator(".cs-hit")).to_have_count(6)
+    expect(page).to_have_url(re.compile("[?&]k=6"))
+
+    thumb = results.get_by_role("button", name="This answers the question").first
+    thumb.click()
+    expect(results.get_by_text("Answers it", exact=True)).to_have_count(1)
+    expect(thumb).to_have_attribute("aria-pressed", "true")
+    expect(thumb).to_be_focused()
+    results.get_by_role("button", name="Show neighbours").first.click()
+    expect(results.locator(".cs-near").first).to_be_visible()
+
+    page.get_by_role("combobox", name=re.compile("Compare with")).click()
+    page.get_by_role("option", name="Without my changes").click()
+    expect(page.get_by_text(re.compile("4 left, 6 stayed"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile("4 left, 6 stayed"))).to_be_visible()
+    shoot(page, "search-compare-light")
+
+    page.get_by_role("button", name="Save as…").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("Short")
+    page.get_by_role("button", name="Save profile").click()
+    page.get_by_role("button", name="Make default").click()
+    expect(page.get_by_role("dialog").get_by_text("Passages (k): 6, before 10")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Make default").click()
+    expect(page.get_by_text("Short v1 is the default now.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Short (default)")).to_have_count(0)
+
+
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_full_pages_in_both_looks(browser: Browser, product: Running, shoot: Shoot, look: str) -> None:
     with open_tab(browser, product, dark=look == "dark") as page:
@@ -139,8 +176,9 @@ def test_full_pages_in_both_looks(browser: Browser, product: Running, shoot: Sho
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()
         page.wait_for_timeout(1200)
         shoot(page, f"documents-{look}")
-        page.goto("/search?q=Which+supplier+limit+was+changed+because+of+the+humidity+errors%3F")
+        page.goto("/search?q=Which+supplier+limit+was+changed+because+of+the+humidity+errors%3F&threshold=0.3")
         expect(page.locator(".st-key-results mark").first).to_be_visible()
+        expect(page.locator(".cs-chart")).to_be_visible()
         shoot(page, f"search-{look}")
         page.get_by_role("link", name="Open in the document").first.click()
         expect(page.locator(".cs-focus").first).to_be_visible()
