@@ -66,7 +66,7 @@ def weight_chart(found: Findings, measure: str) -> go.Figure | None:
         name=measure,
         hovertemplate="weight %{x:.2f}: %{y:.4f}<extra></extra>",
     )
-    for profile, name, colour in ((found.present, "present", _GREY), (found.candidate, "candidate", _GREEN)):
+    for profile, name, colour in ((found.present, "present", _GREY), (found.candidate, "suggested", _GREEN)):
         for weight, one in curve:
             if one.profile == profile and (name == "present" or found.promised):
                 figure.add_scatter(

@@ -49,7 +49,7 @@ def show_result(collection: Collection, tuning: Tuning, found: Findings, *, edit
             _settings(tuning, found)
         _notes(tuning, found, default)
         chosen = choose_trades(tuning, found)
-        _acts(collection, tuning, found, chosen, questions, editable=editable)
+        _acts(collection, tuning, found, chosen, default, questions, editable=editable)
     if found.gain is not None:
         _evidence(collection, tuning, found, questions)
 
@@ -95,7 +95,8 @@ def _notes(tuning: Tuning, found: Findings, default: RetrievalProfile) -> None:
     st.caption(" ".join(words))
     if found.promised and default not in (found.present, found.candidate):
         st.warning(
-            "The default isn't what these settings were compared with any more. Search again to compare with it.",
+            f"These settings were compared with {plain(tuning.label)}, which isn't the default (any more)."
+            " Find better settings from the default to know what they gain over it.",
             icon=":material/update:",
         )
 
@@ -105,6 +106,7 @@ def _acts(
     tuning: Tuning,
     found: Findings,
     chosen: RetrievalProfile,
+    default: RetrievalProfile,
     questions: dict[int, Question],
     *,
     editable: bool,
@@ -120,7 +122,7 @@ def _acts(
             if st.button(
                 "Make it the default", icon=":material/star:", type="primary", key="tuning_default", disabled=not ready
             ):
-                confirm(_promotion(collection, name, found.present, chosen))
+                confirm(_promotion(collection, name, default, chosen))
         changed = next((questions[one.question_id] for one in found.changed if one.question_id in questions), None)
         st.page_link(
             "pages/search.py",
@@ -147,14 +149,14 @@ def _save(collection: Collection, name: str, profile: RetrievalProfile) -> None:
     st.rerun()
 
 
-def _promotion(collection: Collection, name: str, present: RetrievalProfile, chosen: RetrievalProfile) -> Act:
+def _promotion(collection: Collection, name: str, default: RetrievalProfile, chosen: RetrievalProfile) -> Act:
     def do(conn: psycopg.Connection[Any]) -> object:
         return save_profile(conn, collection.id, name, chosen, make_default=True)
 
     return Act(
         title="Make it the default?",
         effects=[
-            *(plain(words) for words in changes_words(present, chosen)),
+            *([plain(words) for words in changes_words(default, chosen)] or ["No setting changes, only the name."]),
             f"It is saved as **{plain(name)}**. Search, chat, evaluation and the command line use it from then on.",
             "What was the default before stays, and one click brings it back.",
         ],
