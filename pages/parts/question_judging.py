@@ -18,18 +18,19 @@ from rag.records import Collection
 
 _MOST_NAMES = 2000
 _ANY = "Any document"
+_GENERATION = "judging_generation"
 
 
 def judge_more(collection: Collection, question: Question) -> None:
     """The form and, once it was sent, the places where the phrase stands."""
-    phrase_key, document_key = f"phrase-{question.id}", f"whole-{question.id}"
+    generation = st.session_state.setdefault(_GENERATION, 0)
     with connect() as conn:
         documents = list_documents(conn, collection.id, limit=_MOST_NAMES)
     names = {str(document.id): document.name for document in sorted(documents, key=lambda one: one.name.lower())}
     with st.container(horizontal=True, vertical_alignment="bottom", key="judge-row"):
         phrase = st.text_input(
             "Add an answer",
-            key=phrase_key,
+            key=f"phrase-{question.id}-{generation}",
             placeholder="Paste the passage that answers it, or choose a document",
             max_chars=5000,
         )
@@ -37,7 +38,7 @@ def judge_more(collection: Collection, question: Question) -> None:
             "In",
             ["", *names],
             format_func=lambda key: names.get(key, _ANY),
-            key=document_key,
+            key=f"whole-{question.id}-{generation}",
             width=240,
         )
         st.button("Look it up", key="find_phrase", icon=":material/search:", disabled=not (phrase or chosen))
@@ -50,8 +51,7 @@ def judge_more(collection: Collection, question: Question) -> None:
         with connect() as conn:
             judge(conn, question.id, document, grade=2)
         notify(f"{plain(names[chosen])} was judged as an answer.")
-        st.session_state.pop(document_key, None)
-        st.rerun()
+        _start_over()
 
 
 def _show_places(collection: Collection, question: Question, phrase: str, document: UUID | None) -> None:
@@ -74,8 +74,13 @@ def _show_places(collection: Collection, question: Question, phrase: str, docume
                 with connect() as conn:
                     judge(conn, question.id, place.document_id, place.start, place.end, grade=3)
                 notify("The passage was judged as the best answer.")
-                st.session_state.pop(f"phrase-{question.id}", None)
-                st.rerun()
+                _start_over()
+
+
+def _start_over() -> None:
+    """With empty fields: a widget keeps what is in it as long as its key is the same."""
+    st.session_state[_GENERATION] += 1
+    st.rerun()
 
 
 def _in_context(place: FoundPassage) -> str:

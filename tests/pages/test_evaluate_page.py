@@ -117,11 +117,11 @@ def test_a_question_is_typed_in_and_judged_by_a_passage(
     next(one for one in app.button if one.label == "Add the question").click().run()
     new = ids(database, questions)[-1]
     assert app.query_params["question"] == str(new)
-    app.text_input(key=f"phrase-{new}").set_value("the pump WEIGHS 12 kg").run()
+    app.text_input(key=f"phrase-{new}-0").set_value("the pump WEIGHS 12 kg").run()
     assert "<mark>The pump weighs 12 kg</mark>" in texts(app)
     press(app, "judge-place-0")
     assert judged(database, new) == [("The pump weighs 12 kg", 3)]
-    app.text_input(key=f"phrase-{new}").set_value("no such words").run()
+    app.text_input(key=f"phrase-{new}-1").set_value("no such words").run()
     assert "No document has these words" in texts(app)
 
 
@@ -130,7 +130,7 @@ def test_a_whole_document_is_judged_graded_and_taken_back(
 ) -> None:
     second = ids(database, questions)[1]
     app = open_page("evaluate", set=str(questions), question=str(second))
-    app.selectbox(key=f"whole-{second}").set_value(str(pump(library))).run()
+    app.selectbox(key=f"whole-{second}-0").set_value(str(pump(library))).run()
     press(app, "judge_document")
     assert judged(database, second) == [(None, 2)]
     grade = next(one for one in app.get("button_group") if str(one.key).startswith("grade-"))
