@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,11 +13,14 @@ from pages.parts.index_words import between, describe_chunking
 from pages.parts.product import Product
 from rag.corpus.index_estimates import Amount
 from rag.corpus.indexes import build_index
+from rag.corpus.sharing import share
 from rag.store.database import Database, connect
-from tests.integration.library import Library
+from tests.integration.library import PUMP, Library
+from tests.integration.townsfolk import open_account
 from tests.integration.workshop import prose
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts
+from tests.pages.visitors import Visitors
 
 
 def choose_build(app: AppTest) -> AppTest:
@@ -33,7 +38,8 @@ def second_index(library: Library, *, done: bool = True) -> int:
         with connect(library.database.owner_dsn) as conn, conn.transaction():
             conn.execute(
                 "insert into public.index_documents (index_id, document_id, collection_id, text_revision)"
-                " select %s, document_id, collection_id, text_revision from public.index_documents where index_id <> %s",
+                " select %s, document_id, collection_id, text_revision"
+                " from public.index_documents where index_id <> %s",
                 [made, made],
             )
             conn.execute(
@@ -174,6 +180,32 @@ def test_viewers_read_and_build_nothing(open_page: OpenPage, library: Library, p
     keys = {button.key for button in app.button}
     assert not {key for key in keys if key and key.startswith(("activate", "drop", "pause"))}
     assert not [one for one in app.get("button_group") if one.key == "view"]
+
+
+@pytest.fixture
+def shared(product: Product, database: Database, alice: UUID, bob: UUID, home: Path) -> Library:
+    """Alice's collection, where people sign in; Bob is an editor of it, and no administrator."""
+    product.settings = product.settings.model_copy(update={"auth": "local", "corpuscope_home": home})
+    open_account(database, "alice@example.org", id=alice)
+    open_account(database, "bob@example.org", id=bob)
+    library = Library(database, alice, {"pump.md": PUMP})
+    with database.as_user(alice) as conn:
+        share(conn, library.collection, "bob@example.org", "editor")
+    return library
+
+
+def test_editors_build_with_what_is_registered(shared: Library, database: Database, bob: UUID) -> None:
+    app = Visitors(database).open(bob, "indexes", collection=str(shared.collection), view="Build")
+    keys = {button.key for button in app.button}
+    assert "build_index" in keys
+    assert "add_model" not in keys, "models are registered by administrators"
+
+
+def test_strangers_see_nothing_of_it(shared: Library, database: Database) -> None:
+    stranger = open_account(database, "eve@example.org")
+    app = Visitors(database).open(stranger, "indexes", collection=str(shared.collection))
+    assert "No collection yet" in texts(app)
+    assert "**Index" not in texts(app)
 
 
 @pytest.mark.parametrize(
