@@ -12,8 +12,8 @@ from rag.commands.cli_output import Output
 from rag.commands.cli_profiles import change_profile
 from rag.commands.cli_session import open_session
 from rag.corpus.collections import find_collection
-from rag.corpus.indexes import read_searched_index
 from rag.corpus.documents import list_documents
+from rag.corpus.indexes import read_searched_index
 from rag.errors import NotFound
 from rag.retrieval.stored_profiles import load_profile
 from rag.retrieval.trace_words import as_json, as_text
