@@ -139,12 +139,16 @@ def start_run(
 
 def cancel_run(conn: Connection[Any], run_id: int) -> bool:
     """Stop it; what was asked already stays. False when there was nothing to stop."""
-    return _call(conn, "cancel_evaluation", run_id)
+    with _refusals():
+        row = conn.execute("select public.cancel_evaluation(%s)", [run_id]).fetchone()
+    return bool(row and row[0])
 
 
 def resume_run(conn: Connection[Any], run_id: int) -> bool:
     """Go on with a run that failed or was cancelled; a finished one is measured again with today's judgements."""
-    return _call(conn, "resume_evaluation", run_id)
+    with _refusals():
+        row = conn.execute("select public.resume_evaluation(%s)", [run_id]).fetchone()
+    return bool(row and row[0])
 
 
 def delete_run(conn: Connection[Any], run_id: int) -> None:
@@ -243,12 +247,6 @@ def _relevant_chunks(conn: Connection[Any], set_id: int, index_id: int) -> dict[
     for question, chunk, grade in rows:
         found[question][chunk] = grade
     return dict(found)
-
-
-def _call(conn: Connection[Any], function: str, run_id: int) -> bool:
-    with _refusals():
-        row = conn.execute(f"select public.{function}(%s)", [run_id]).fetchone()
-    return bool(row and row[0])
 
 
 @contextmanager
