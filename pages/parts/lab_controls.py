@@ -9,7 +9,6 @@ import streamlit as st
 from pages.parts.asking import describe_baseline
 from pages.parts.lab_desk import Desk
 from pages.parts.lab_state import read_controls
-from rag.corpus.baselines import Baseline
 from rag.retrieval.profiles import MAX_NEIGHBOURS, MAX_RERANK_DEPTH, Fusion, Mode, RetrievalProfile
 
 MODES: dict[Mode, str] = {"hybrid": "Hybrid", "dense": "Meaning", "lexical": "Words"}
@@ -122,8 +121,3 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
 def known_rerankers(desk: Desk) -> Sequence[str]:
     """Those in saved profiles, which an editor chose: nobody else makes the server load a model by its name."""
     return sorted({one.profile.rerank for one in desk.stored if one.profile.rerank})
-
-
-def unrelated(baseline: Baseline | None) -> tuple[float, float] | None:
-    """The band in which nine of ten pairs of unrelated passages lie: as far below their mean as their p95 is above."""
-    return None if baseline is None else (2 * baseline.mean - baseline.p95, baseline.p95)
