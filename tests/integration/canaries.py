@@ -119,7 +119,16 @@ def plant(database: Database, number: int, sessions: int) -> Person:
             for _ in range(sessions)
         ]
     return Person(
-        number, user, word, library.collection, found[0], [row[0] for row in chats], *asked, answer[0], opened
+        number,
+        user,
+        word,
+        library.collection,
+        found[0],
+        [row[0] for row in chats],
+        asked[0],
+        asked[1],
+        answer[0],
+        opened,
     )
 
 

@@ -271,7 +271,7 @@ def test_judgements_survive_another_chunking(database: Database, library: Librar
     with database.as_user(alice) as conn:
         assert read_judgements(conn, questions) == before
     ((_, first, last, _),) = next(iter(before.values()))
-    relevant = [PUMP[a:b] for a, b in sorted(chunks) if a < last and first < b]  # type: ignore[operator]
+    relevant = [PUMP[a:b] for a, b in sorted(chunks) if a < last and first < b]
     assert PHRASE in "".join(relevant)
     assert len(relevant) < len(chunks)
 

@@ -136,7 +136,7 @@ def test_a_whole_document_is_judged_graded_and_taken_back(
     grade = next(one for one in app.get("button_group") if str(one.key).startswith("grade-"))
     grade.set_value(0).run()  # type: ignore[union-attr]
     assert judged(database, second) == [(None, 0)]
-    press(app, next(one.key for one in app.button if str(one.key).startswith("take-back-")))
+    press(app, next(str(one.key) for one in app.button if str(one.key).startswith("take-back-")))
     assert judged(database, second) == []
     press(app, "undo")
     assert judged(database, second) == [(None, 0)]
@@ -231,7 +231,7 @@ def test_drafts_are_asked_for_looked_through_and_decided(
     models: object = None
     draft(Errand(database, models, settings_for(), lambda: True), request.id)  # type: ignore[arg-type]
     app.run()
-    drafts = [one.key for one in app.button if str(one.key).startswith("accept-")]
+    drafts = [str(one.key) for one in app.button if str(one.key).startswith("accept-")]
     assert drafts, texts(app)
     area = next(one for one in app.text_input if str(one.key).startswith("draft-text-"))
     area.set_value("What do ducks really eat?").run()
