@@ -229,6 +229,7 @@ begin
     return null;
 end
 $$;
+revoke all on function corpuscope.note_index() from public;
 create trigger note_index after insert or update of state on public.indexes for each row execute function corpuscope.note_index();
 
 -- As before, but paused indexes are left alone, and documents that failed in the active index are no less wanted in others.
