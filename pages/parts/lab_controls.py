@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from pages.parts.asking import describe_baseline
 from pages.parts.lab_desk import Desk
 from pages.parts.lab_state import read_controls
+from pages.parts.product import settings
 from rag.retrieval.profiles import MAX_NEIGHBOURS, MAX_RERANK_DEPTH, Fusion, Mode, RetrievalProfile
+from rag.retrieval.reranking import offered_rerankers
 
 MODES: dict[Mode, str] = {"hybrid": "Hybrid", "dense": "Meaning", "lexical": "Words"}
 _FUSIONS: dict[Fusion, str] = {"convex": "Weighted scores", "rrf": "Ranks (RRF)"}
@@ -97,15 +97,14 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
         disabled=now.mode == "lexical",
         help=f"ef_search. {_HELP['ef_search']}",
     )
-    known = known_rerankers(desk)
-    offered = list(dict.fromkeys(["", *known, *([now.rerank] if now.rerank else [])]))
+    known, anything = _rerankers(desk)
     st.selectbox(
         "Reranker",
-        offered,
+        list(dict.fromkeys(["", *known, *([now.rerank] if now.rerank else [])])),
         format_func=lambda name: name or "Off",
         key="rerank",
-        accept_new_options=desk.may_edit,
-        disabled=not (desk.may_edit or known),
+        accept_new_options=anything,
+        disabled=not (known or anything or now.rerank),
         help=_HELP["rerank"],
     )
     st.slider(
@@ -118,6 +117,8 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
     )
 
 
-def known_rerankers(desk: Desk) -> Sequence[str]:
-    """Those in saved profiles, which an editor chose: nobody else makes the server load a model by its name."""
-    return sorted({one.profile.rerank for one in desk.stored if one.profile.rerank})
+def _rerankers(desk: Desk) -> tuple[list[str], bool]:
+    """Those that the installation offers or a profile has, and whether any other may be named: the search refuses."""
+    offered = offered_rerankers(settings())
+    saved = {one.profile.rerank for one in desk.stored if one.profile.rerank}
+    return offered + sorted(saved - set(offered)), not offered and settings().auth == "none"

@@ -16,7 +16,6 @@ from pages.parts.guests import is_guest
 from pages.parts.highlights import Span
 from pages.parts.hit_actions import Action
 from pages.parts.hit_cards import Look, cards_html
-from pages.parts.lab_controls import known_rerankers
 from pages.parts.lab_desk import Desk
 from pages.parts.lab_state import forget, keep
 from pages.parts.product import product
@@ -53,7 +52,6 @@ class Found:
 def find(desk: Desk, question: str, profile: RetrievalProfile, index: SearchedIndex | None) -> Found:
     """Search under the profile; the question is embedded once for each model."""
     began = time.perf_counter()
-    profile = _without_strange_reranker(desk, profile)
     vector, waiting = embed(question, profile, index)
     if waiting:
         profile = replace(profile, mode="lexical", threshold=None)
@@ -71,12 +69,6 @@ def embed(question: str, profile: RetrievalProfile, index: SearchedIndex | None)
         return None, True
     key = ("vector", question, index.model.provider, index.model.name)
     return keep(key, lambda: encoder.embed_question(question)), False
-
-
-def _without_strange_reranker(desk: Desk, profile: RetrievalProfile) -> RetrievalProfile:
-    """A link must not make the server load whatever model it names: an editor chose those that are saved."""
-    allowed = desk.may_edit or profile.rerank in known_rerankers(desk)
-    return profile if allowed or profile.rerank is None else replace(profile, rerank=None)
 
 
 def count_all(desk: Desk, question: str, index: SearchedIndex, vector: Any) -> Histogram:

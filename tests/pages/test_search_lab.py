@@ -214,10 +214,10 @@ def chunk_of(app: AppTest) -> int:
     return int(texts(app).split('data-chunk="')[1].split('"')[0])
 
 
-def test_a_link_makes_the_server_load_no_model_for_a_viewer(shared: Library, bob: UUID) -> None:
+def test_a_reranker_that_cannot_be_had_is_said_in_place_of_results(shared: Library, bob: UUID) -> None:
     app = Visitors(shared.database).open(bob, "search", q=QUESTION, rerank="/somewhere/evil")
-    assert not app.error
-    assert "pump.md" in texts(app)
+    assert "/somewhere/evil" in app.error[0].value.replace("\\", "")
+    assert "cs-hit" not in texts(app)
 
 
 def test_guests_of_a_public_collection_look_and_leave_no_trace(shared: Library, database: Database) -> None:
