@@ -232,8 +232,16 @@ def trace_lexical(
 def trace_terms(conn: Connection[Any], index_id: int, question: str, chunk_id: int) -> list[Term]:
     """The words of the question as the lexical leg takes them, in the question's order."""
     with conn.cursor(row_factory=class_row(Term)) as cursor:
+        # Another language of the index may keep a word that the chunk's own leaves out as too common.
         terms = cursor.execute(
-            "select * from corpuscope.trace_terms(%s, %s, %s)", [index_id, question, chunk_id]
+            """
+            select t.word, t.forms, t.chunks, t.weight, t.in_chunk,
+                   t.dropped or (t.chunks is null and not exists (select from corpuscope.analyze_text(t.word, (
+                       select c.language from public.chunks c where c.id = %(chunk)s
+                   )))) as dropped
+            from corpuscope.trace_terms(%(index)s, %(question)s, %(chunk)s) t
+            """,
+            {"index": index_id, "question": question, "chunk": chunk_id},
         ).fetchall()
     asked = question.casefold()
     return sorted(terms, key=lambda term: (asked.find(term.word) % (len(asked) + 1), term.word))

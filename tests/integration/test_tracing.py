@@ -248,6 +248,7 @@ def test_small_collections_are_searched_exactly(trace: Corpus) -> None:
 def test_no_word_of_the_question(trace: Corpus) -> None:
     document, _ = trace.add("lake.txt", "Ducks eat elm leaves near the stone.", vectors=[MIDDLE])
     trace.add("wing.txt", WING, vectors=[NEAR])
+    add_document(trace.database, trace.collection, ["Die Grenzschicht."], name="de", language="de", vectors=[FAR])
     lost = trace.why(document, question="the boundary of xylophones", mode="lexical")
     assert lost.lost_at == "lexical"
     assert lost.stage("lexical").figures == lost.stage("lexical").figures | {
