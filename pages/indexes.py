@@ -12,6 +12,7 @@ from pages.parts.picker import page_header
 from pages.parts.session import require_database, require_user
 from rag.records import Collection
 
+
 def show(collection: Collection) -> None:
     """The list, and for those who may change the collection the way to another one."""
     show_refusal()

@@ -18,16 +18,16 @@ def make_cross_encoder(folder: Path, *, labels: int = 1, seed: int = 3) -> Path:
 
     torch.manual_seed(seed)
     tokenizer = _make_tokenizer()
-    settings: dict[str, Any] = dict(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=_WINDOW,
-        num_labels=labels,
-        initializer_range=0.5,  # or all pairs would score alike
-    )
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": _WINDOW,
+        "num_labels": labels,
+        "initializer_range": 0.5,  # or all pairs would score alike
+    }
     BertForSequenceClassification(BertConfig(**settings)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

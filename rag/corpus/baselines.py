@@ -19,9 +19,7 @@ class Baseline:
     p95: float
 
 
-def read_baseline(
-    conn: psycopg.Connection[Any], collection_id: UUID, index_id: int | None = None
-) -> Baseline | None:
+def read_baseline(conn: psycopg.Connection[Any], collection_id: UUID, index_id: int | None = None) -> Baseline | None:
     """Of the collection's active index, or the one that is named; None until a worker has measured its model."""
     with conn.cursor(row_factory=class_row(Baseline)) as cursor:
         return cursor.execute(

@@ -80,15 +80,18 @@ def describe_candidate(
     return info
 
 
+_ADD = "select public.add_embedding_model(%s, %s, %s, %s, %s, %s)"
+_ADD_AS_WORKER = "select corpuscope.add_model(%s, %s, %s, %s, %s, %s)"
+
+
 def add_model(conn: psycopg.Connection[Any], info: ModelInfo, *, as_worker: bool = False) -> int:
     """Register a model for indexes to be built with; its id, also if it was known. For administrators.
 
     ``as_worker``: ``conn`` is the worker's, as on the command line, where nobody is asked.
     """
-    function = "corpuscope.add_model" if as_worker else "public.add_embedding_model"
     try:
         row = conn.execute(
-            f"select {function}(%s, %s, %s, %s, %s, %s)",
+            _ADD_AS_WORKER if as_worker else _ADD,
             [info.provider, info.name, info.dimensions, info.window, info.query_prefix, info.passage_prefix],
         ).fetchone()
     except psycopg.errors.InsufficientPrivilege as error:

@@ -30,8 +30,8 @@ JUDGED = {
     ("rag/store/bootstrap.py", "get_embedded_install_sql().encode()"),
     ("rag/store/migrations.py", "query.encode()"),
     ("rag/store/migrations.py", "statement.encode()"),
-    ("rag/work/worker.py", "f'{noted} where (provider, name) = (%s, %s)'"),
-    ("rag/work/worker.py", "known"),
+    ("rag/work/modelnotes.py", "f'{noted} where (provider, name) = (%s, %s)'"),
+    ("rag/work/modelnotes.py", "known"),
 }
 
 
