@@ -65,7 +65,10 @@ def _curves(run: Run) -> Curves:
         with connect() as conn:
             hits = {result.question_id: result.hits for result in read_results(conn, run.id)}
             truth = read_truth(conn, run.set_id, run.index_id)
-        made = Curves(recall_by_k(hits, truth, run.unit), by_threshold(hits, truth, run.unit, run.profile.k))
+        profile = run.profile
+        made = Curves(
+            recall_by_k(hits, truth, run.unit, profile.threshold), by_threshold(hits, truth, run.unit, profile.k)
+        )
         kept = (key, made)
         st.session_state[_KEPT] = kept
     found: Curves = kept[1]
@@ -82,12 +85,16 @@ def _recall(collection: Collection, run: Run, curves: Curves, *, editable: bool)
     )
     st.markdown(
         f"With **k = {k}** the passages hold **{here.recall:.1%}** of what is judged relevant"
-        f" ({here.low:.1%} to {here.high:.1%}); {now}."
+        f" ({here.low:.1%} to {here.high:.1%}); {now}.{_under(run.profile.threshold)}"
     )
     with st.container(horizontal=True, key="curve-k-acts"):
         if editable and k != run.profile.k:
             apply_point(collection, run, {"k": k}, key="curve_apply_k", label=f"Use k = {k}")
         _download(collection, run, "recall", [point._asdict() for point in curves.recall])
+
+
+def _under(threshold: float | None) -> str:
+    return "" if threshold is None else f" Passages below {threshold:.2f} are left out, as the profile has it."
 
 
 def _threshold(collection: Collection, run: Run, curves: Curves, *, editable: bool) -> None:

@@ -61,6 +61,8 @@ def _table(collection: Collection, evaluation_set: QuestionSet, runs: list[Run])
         column_config={
             "Run": st.column_config.TextColumn(width="medium", pinned=True),
             "State": st.column_config.TextColumn(width=80),
+            "Index": st.column_config.TextColumn(width=150),
+            **{heading(name): st.column_config.TextColumn(width=160) for name in names},
         },
         alt="Runs of this set with their metrics",
     )

@@ -40,13 +40,13 @@ class ThresholdPoint(NamedTuple):
 
 
 def recall_by_k(
-    hits: Mapping[int, Sequence[RunHit]], truth: Truth, unit: Unit, limit: int = DEPTH
+    hits: Mapping[int, Sequence[RunHit]], truth: Truth, unit: Unit, threshold: float | None = None, limit: int = DEPTH
 ) -> list[RecallPoint]:
-    """Recall for each k up to ``limit``, whatever the similarity."""
+    """Recall for each k up to ``limit``; passages below ``threshold`` take their places and aren't returned."""
     judged = _judged(hits, truth, unit)
     if not judged:
         return []
-    table = np.array([_found_by(found, relevant, limit) for found, relevant in judged])
+    table = np.array([_found_by(found, relevant, threshold, limit) for found, relevant in judged])
     return [
         RecallPoint(k, one.mean, one.low, one.high)
         for k, one in enumerate(intervals(table, resamples=_RESAMPLES), start=1)
@@ -106,12 +106,15 @@ def _judged(
     return found
 
 
-def _found_by(found: Sequence[_Named], relevant: frozenset[str], limit: int) -> NDArray[np.float64]:
+def _found_by(
+    found: Sequence[_Named], relevant: frozenset[str], threshold: float | None, limit: int
+) -> NDArray[np.float64]:
     """Recall after each of the first ``limit`` hits."""
     gains = np.zeros(limit)
     seen: set[str] = set()
-    for place, (name, _) in enumerate(found[:limit]):
-        if name in relevant and name not in seen:
+    for place, hit in enumerate(found[:limit]):
+        name = hit[0]
+        if name in relevant and name not in seen and (threshold is None or _similarity(hit) >= threshold):
             seen.add(name)
             gains[place] = 1 / len(relevant)
     return gains.cumsum()

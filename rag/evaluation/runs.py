@@ -68,8 +68,9 @@ class Run:
     @property
     def label(self) -> str:
         """What people call it."""
-        name = f"{self.profile_name} v{self.profile_version}" if self.profile_name else "Unsaved settings"
-        return f"#{self.id} {name}"
+        if self.profile_name:
+            return f"#{self.id} {self.profile_name} v{self.profile_version}"
+        return f"#{self.id} {'Built-in settings' if self.profile == RetrievalProfile() else 'Unsaved settings'}"
 
     @property
     def unit(self) -> Unit:

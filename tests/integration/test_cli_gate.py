@@ -64,7 +64,7 @@ def test_a_run_is_printed_with_its_intervals(gate: Gate) -> None:
     assert "baseline" not in found
     assert gate.judged.read(found["run"]).state == "done"
     text = gate.run(as_json=False)
-    assert "Unsaved settings, by document" in text
+    assert "Built-in settings, by document" in text
     assert "ndcg@10" in text
 
 

@@ -37,13 +37,21 @@ def truth(hits: dict[int, list[RunHit]]) -> Truth:
 
 
 def test_recall_at_each_k_is_what_measuring_with_it_says(hits: dict[int, list[RunHit]], truth: Truth) -> None:
-    points = recall_by_k(hits, truth, "document", 40)
+    points = recall_by_k(hits, truth, "document", limit=40)
     assert [point.k for point in points] == list(range(1, 41))
     for k in (1, 7, 40):
         scores = score_questions(hits, truth, k=k, threshold=None)
         assert points[k - 1].recall == pytest.approx(np.mean([one["document:recall@k"] for one in scores.values()]))
         assert points[k - 1].low <= points[k - 1].recall <= points[k - 1].high
     assert all(a.recall <= b.recall for a, b in pairwise(points))
+
+
+def test_a_threshold_holds_for_each_k(hits: dict[int, list[RunHit]], truth: Truth) -> None:
+    points = recall_by_k(hits, truth, "document", 0.7, limit=40)
+    for k in (1, 7, 40):
+        scores = score_questions(hits, truth, k=k, threshold=0.7)
+        assert points[k - 1].recall == pytest.approx(np.mean([one["document:recall@k"] for one in scores.values()]))
+    assert points[-1].recall < recall_by_k(hits, truth, "document", limit=40)[-1].recall
 
 
 def test_each_threshold_gives_what_measuring_with_it_says(hits: dict[int, list[RunHit]], truth: Truth) -> None:
