@@ -309,7 +309,7 @@ def test_every_command_is_documented_with_its_options() -> None:
     commands = next(action.choices for action in parser._actions if hasattr(action, "choices") and action.choices)
     assert isinstance(commands, dict)
     for name, command in commands.items():
-        heading = next((line for line in text.splitlines() if line.startswith(f"## `corpuscope {name}")), None)
+        heading = " ".join(line for line in text.splitlines() if line.startswith(f"## `corpuscope {name}"))
         assert heading, f"docs/cli.md lacks {name}"
         options = {action.option_strings[-1] for action in command._actions if action.option_strings}
         for option in options - {"--help", "--json"}:
