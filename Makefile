@@ -10,9 +10,6 @@ TESTS := $(VENV)/.tests
 SOURCES := pyproject.toml constraints.txt
 # More arguments for pytest: make test PYTEST_ARGS="-k search"
 PYTEST_ARGS ?=
-# Processes that test side by side, each with a Postgres and, for the browser tests, a product of its own. Much of a test
-# is waiting: two processes on two cores take two thirds of the time of one. A file stays in one process, in its order.
-PYTEST_PROCESSES ?= 2
 # Another interpreter: make run PYTHON=/path/to/python3.12
 PYTHON ?=
 # Two first starts at once: the second waits until the first has installed.
@@ -24,7 +21,7 @@ run: $(RUNS)
 	@exec $(VENV)/bin/corpuscope
 
 test: $(TESTS) lint
-	$(PYTHON_HERE) -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(PYTHON_HERE) -m pytest $(PYTEST_ARGS)
 
 lint: $(TESTS)
 	$(VENV)/bin/ruff check .
