@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Running, Shoot, open_tab
-from tests.browser.test_d_questions import open_sample
+from tests.browser.test_d_questions import new_set, open_sample
 
 pytestmark = pytest.mark.browser
 
@@ -22,17 +22,7 @@ TABLE = (
 
 def make_set(page: Page) -> None:
     """A set of three judged questions of its own, whatever other sets there are."""
-    page.get_by_role("link", name="Evaluate", exact=True).click()
-    first = page.get_by_role("button", name="Make a set of questions")
-    menu = page.get_by_role("button", name="Set", exact=True)
-    expect(first.or_(menu).first).to_be_visible()
-    if first.count():
-        first.click()
-    else:
-        menu.click()
-        page.get_by_text("New set").click()
-    page.get_by_label("Name").fill("Leave and errors")
-    page.get_by_role("button", name="Make the set").click()
+    new_set(page, "Leave and errors")
     file = {"name": "leave.csv", "mimeType": "text/csv", "buffer": TABLE.encode()}
     page.locator("input[type=file]").first.set_input_files(files=file)  # type: ignore[arg-type]
     page.get_by_role("button", name="Import 3 questions").click()
