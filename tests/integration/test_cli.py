@@ -20,7 +20,7 @@ from rag.records import LOCAL_USER
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.stored_profiles import save_profile
 from rag.settings import Settings
-from rag.store.database import open_embedded
+from rag.store.database import Database
 from rag.store.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,7 +133,8 @@ def test_search_prints_hits_of_the_documented_shape(corpuscope: CommandLine) -> 
 @pytest.fixture(scope="module")
 def profiles(server: EmbeddedPostgres, ingested: list[dict[str, Any]]) -> UUID:
     """Two versions of `strict` and one of `wide` in the collection Birds; its id."""
-    with open_embedded(server) as database, database.as_user(LOCAL_USER) as conn:
+    # Without the server itself: who closes a database with one lets go of it, and it is everybody's.
+    with Database(server.dsn("authenticator")) as database, database.as_user(LOCAL_USER) as conn:
         collection = find_collection(conn, "Birds").id
         save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=1))
         save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=2))
