@@ -8,15 +8,15 @@ import streamlit as st
 from pages.parts.confirmation import show_refusal
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
+from pages.parts.live_work import Work, watch
 from pages.parts.question_picker import may_edit
 from pages.parts.run_detail import show_run
-from pages.parts.run_progress import watch_runs
 from pages.parts.run_start import start_form
 from pages.parts.run_words import STATES, UNITS, heading, index_of, run_option, with_interval
 from pages.parts.session import connect
-from pages.parts.words import ago
+from pages.parts.words import ago, plain
 from rag.evaluation.question_sets import QuestionSet
-from rag.evaluation.runs import Run, list_runs
+from rag.evaluation.runs import Run, cancel_run, list_runs
 from rag.records import Collection
 
 #: What the table shows; the rest is said of the run that one looks at.
@@ -32,7 +32,7 @@ def show(collection: Collection, evaluation_set: QuestionSet) -> None:
     editable = may_edit(collection)
     if editable:
         start_form(collection, evaluation_set, runs)
-    watch_runs(evaluation_set.id, runs, may_edit=editable)
+    watch(_LIVE, evaluation_set.id, runs, may_edit=editable)
     if not runs:
         with empty_state(
             "Nothing was measured yet",
@@ -124,3 +124,13 @@ def _pick(collection: Collection, runs: list[Run], *, editable: bool) -> None:
         "Look at a run", list(by_id), format_func=lambda id: run_option(by_id[id]), key="run_chosen", width=480
     )
     show_run(collection, by_id[chosen], editable=editable)
+
+
+_LIVE = Work(
+    "run",
+    read=list_runs,
+    cancel=cancel_run,
+    name=lambda run: f"**{plain(run.label)}** · index {run.index_id}",
+    asking="asked",
+    ending="measuring",
+)

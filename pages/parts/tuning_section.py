@@ -6,14 +6,13 @@ import streamlit as st
 
 from pages.parts.confirmation import Act, confirm, show_refusal
 from pages.parts.empty import empty_state
+from pages.parts.live_work import Work, watch
 from pages.parts.question_picker import may_edit
 from pages.parts.session import connect
 from pages.parts.tuning_result import show_result
 from pages.parts.tuning_start import start_form
 from pages.parts.tuning_words import measure_name, tuning_option
-from pages.parts.words import count, duration, plain, show_error
-from rag.corpus.progress import RateMeter, read_worker_status
-from rag.errors import CorpuscopeError
+from pages.parts.words import plain
 from rag.evaluation.question_sets import QuestionSet
 from rag.evaluation.tunings import UNFINISHED, Tuning, cancel_tuning, delete_tuning, list_tunings
 from rag.records import Collection
@@ -27,7 +26,7 @@ def show(collection: Collection, evaluation_set: QuestionSet) -> None:
     editable = may_edit(collection)
     if editable:
         start_form(collection, evaluation_set)
-    _watch(evaluation_set.id, tunings, editable=editable)
+    watch(_LIVE, evaluation_set.id, tunings, may_edit=editable)
     ended = {one.id: one for one in tunings if one.state not in UNFINISHED}
     if not tunings:
         with empty_state(
@@ -71,61 +70,11 @@ def _pick(collection: Collection, ended: dict[int, Tuning], *, editable: bool) -
     st.warning(f"{said} {why}".strip(), icon=":material/error:")
 
 
-def _watch(set_id: int, tunings: list[Tuning], *, editable: bool) -> None:
-    """A bar for each that waits or runs; the page is drawn again once one ends."""
-    waiting = frozenset(one.id for one in tunings if one.state in UNFINISHED)
-    if waiting:
-        st.fragment(_look, run_every=1.0)(set_id, waiting, editable)
-
-
-def _look(set_id: int, waiting: frozenset[int], editable: bool) -> None:
-    with connect() as conn:
-        tunings = [one for one in list_tunings(conn, set_id) if one.state in UNFINISHED]
-        alive = read_worker_status(conn).alive
-    if {one.id for one in tunings} != waiting:
-        st.rerun()
-    if not alive:
-        st.warning(
-            "**No worker is running.** Start one with `corpuscope worker`; this waits.", icon=":material/pause_circle:"
-        )
-    for one in reversed(tunings):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"tuning-live-{one.id}"):
-            st.progress(min(1.0, one.asked / max(1, one.total)), text=describe_progress(one, _meter(one)))
-            if editable and st.button(
-                "Cancel", icon=":material/close:", type="tertiary", key=f"tuning_cancel_{one.id}"
-            ):
-                _cancel(one.id)
-
-
-def _meter(one: Tuning) -> RateMeter:
-    meters: dict[int, RateMeter] = st.session_state.setdefault("tuning_meters", {})
-    meter = meters.setdefault(one.id, RateMeter())
-    meter.feed(one.at.timestamp(), one.asked)
-    return meter
-
-
-def describe_progress(one: Tuning, meter: RateMeter) -> str:
-    """``#3 nDCG@10 · searched for 40 of 225 questions · 30 a second · about 6 s left``."""
-    parts = [f"**#{one.id}** {plain(measure_name(one))}, from {plain(one.label)}"]
-    if one.state == "queued":
-        return " · ".join([*parts, "waits for its turn"])
-    parts.append(f"searched for {one.asked:,} of {count(one.total, 'question')}")
-    if one.asked >= one.total:
-        parts.append("choosing, and measuring what it costs")
-    elif meter.rate:
-        parts.append(f"{meter.rate:,.0f} a second" if meter.rate >= 10 else f"{meter.rate:.1f} a second")
-        if (left := meter.eta(one.total - one.asked)) is not None:
-            parts.append(f"about {duration(max(1, left))} left")
-    if one.reason:
-        parts.append(plain(one.reason))
-    return " · ".join(parts)
-
-
-def _cancel(tuning_id: int) -> None:
-    try:
-        with connect() as conn:
-            cancel_tuning(conn, tuning_id)
-    except CorpuscopeError as error:
-        show_error(error)
-        return
-    st.rerun()
+_LIVE = Work(
+    "tuning",
+    read=list_tunings,
+    cancel=cancel_tuning,
+    name=lambda one: f"**#{one.id}** {plain(measure_name(one))}, from {plain(one.label)}",
+    asking="searched for",
+    ending="choosing, and measuring what it costs",
+)

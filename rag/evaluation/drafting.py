@@ -13,7 +13,7 @@ from typing import Any
 
 from rag.chat.llm import ChatModel
 from rag.chat.prompts import Turn
-from rag.errors import CorpuscopeError, DatabaseUnavailable, ProviderBusy, ProviderError
+from rag.errors import ProviderError
 from rag.evaluation.draft_requests import (
     DraftRequest,
     Source,
@@ -29,7 +29,6 @@ from rag.evaluation.errand import Errand
 from rag.evaluation.phrases import find_phrase
 from rag.evaluation.phrasing import Phrased, phrase_question
 from rag.settings import Settings
-from rag.work.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -50,31 +49,14 @@ Reply with JSON only: {{"question": "…", "quote": "the shortest part of the pa
 def draft(errand: Errand, draft_id: int) -> None:
     """Write the drafts that a request still lacks. Nothing to do when it is over already.
 
-    Failures end in the request, in words. Raised are :class:`LeaseLost`, :class:`ProviderBusy` and
-    :class:`DatabaseUnavailable`, after which it goes on later, and bugs, once they are written down.
+    Failures end in the request, in words; what is raised all the same, :meth:`Errand.ending_in_words` says.
     """
     with errand.database.as_worker() as conn:
         request = begin_request(conn, draft_id, errand.settings.chat_model)
     if request is None:
         return
-    try:
+    with errand.ending_in_words("Drafting", draft_id, note_waiting, fail_request):
         _Drafting(errand, request).go()
-    except (DatabaseUnavailable, LeaseLost):
-        raise
-    except ProviderBusy as busy:
-        with errand.database.as_worker() as conn:
-            note_waiting(conn, draft_id, str(busy))
-        raise
-    except CorpuscopeError as error:
-        _give_up(errand, draft_id, str(error), error.hint)
-    except Exception:
-        _give_up(errand, draft_id, "Drafting failed unexpectedly.", "Try again; the log has the details.")
-        raise
-
-
-def _give_up(errand: Errand, draft_id: int, reason: str, hint: str) -> None:
-    with errand.database.as_worker() as conn:
-        fail_request(conn, draft_id, reason, hint)
 
 
 class _Drafting:

@@ -11,12 +11,8 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from rag.errors import CorpuscopeError
+from rag.evaluation.errand import ErrandEnded
 from rag.evaluation.scoring import RunHit
-
-
-class RunEnded(CorpuscopeError):
-    """Somebody cancelled or deleted this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +121,9 @@ def fail_run(conn: Connection[Any], run_id: int, reason: str, hint: str) -> None
 
 
 def _hold(conn: Connection[Any], run_id: int) -> None:
-    """Keep the run as it is until the transaction ends; :class:`RunEnded` when it is not to go on."""
+    """Keep the run as it is until the transaction ends; :class:`ErrandEnded` when it is not to go on."""
     held = conn.execute(
         "select from public.evaluation_runs where id = %s and state = 'running' for no key update", [run_id]
     ).fetchone()
     if held is None:
-        raise RunEnded
+        raise ErrandEnded

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from psycopg import Connection
 
 from rag.corpus.indexes import SearchedIndex, read_searched_index
-from rag.errors import CorpuscopeError, DatabaseUnavailable, ModelNotReady, NotAllowed, NotFound, ProviderBusy
+from rag.errors import NotAllowed, NotFound
 from rag.evaluation.errand import Errand
 from rag.evaluation.question_sets import Question, list_questions
 from rag.evaluation.run_rows import (
     Answer,
-    RunEnded,
     Task,
     begin_run,
     fail_run,
@@ -38,7 +37,6 @@ from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
 from rag.vectors.embedders import Embedder
-from rag.work.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -50,34 +48,14 @@ STORED_EVERY_S = 1.0
 def run(errand: Errand, run_id: int, *, stored_every_s: float = STORED_EVERY_S) -> None:
     """Ask the questions of a run that have no answer yet, and measure it. Nothing to do when it is over already.
 
-    Failures end in the run, in words. Raised are :class:`LeaseLost`, :class:`ProviderBusy`, :class:`ModelNotReady` and
-    :class:`DatabaseUnavailable`, after which it goes on later, and bugs, once they are written down.
+    Failures end in the run, in words; what is raised all the same, :meth:`Errand.ending_in_words` says.
     """
     with errand.database.as_worker() as conn:
         task = begin_run(conn, run_id)
     if task is None:
         return
-    try:
+    with errand.ending_in_words("The run", run_id, note_waiting, fail_run):
         _Running(errand, task, stored_every_s).go()
-    except RunEnded:
-        log.info("Run %d was cancelled, deleted or taken over.", run_id)
-    except (DatabaseUnavailable, LeaseLost, ModelNotReady):
-        raise
-    except ProviderBusy as busy:
-        with errand.database.as_worker() as conn:
-            note_waiting(conn, run_id, str(busy))
-        raise
-    except CorpuscopeError as error:
-        give_up_run(errand, run_id, str(error), error.hint)
-    except Exception:
-        give_up_run(errand, run_id, "This run failed unexpectedly.", "Try again; the log has the details.")
-        raise
-
-
-def give_up_run(errand: Errand, run_id: int, reason: str, hint: str) -> None:
-    """Say in the run why it ended."""
-    with errand.database.as_worker() as conn:
-        fail_run(conn, run_id, reason, hint)
 
 
 class _Running:

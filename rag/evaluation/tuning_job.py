@@ -18,13 +18,9 @@ from psycopg import Connection
 
 from rag.corpus.indexes import SearchedIndex, read_searched_index
 from rag.errors import (
-    CorpuscopeError,
-    DatabaseUnavailable,
     InvalidInput,
-    ModelNotReady,
     NotAllowed,
     NotFound,
-    ProviderBusy,
 )
 from rag.evaluation.candidates import read_candidates
 from rag.evaluation.errand import Errand
@@ -41,7 +37,6 @@ from rag.evaluation.trade_offs import compare_depths, enough, find_floor
 from rag.evaluation.tuning import Outcome, tune_settings
 from rag.evaluation.tuning_rows import (
     Request,
-    TuningEnded,
     begin_tuning,
     fail_tuning,
     finish_tuning,
@@ -50,7 +45,6 @@ from rag.evaluation.tuning_rows import (
 )
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
-from rag.work.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -70,33 +64,14 @@ Vector = NDArray[np.float32]
 def tune(errand: Errand, tuning_id: int, *, noted_every_s: float = _NOTED_EVERY_S) -> None:
     """Look for better settings. Nothing to do when it is over already.
 
-    Failures end in its row, in words. Raised are :class:`LeaseLost`, :class:`ProviderBusy`, :class:`ModelNotReady` and
-    :class:`DatabaseUnavailable`, after which it begins anew later, and bugs, once they are written down.
+    Failures end in its row, in words; what is raised all the same, :meth:`Errand.ending_in_words` says.
     """
     with errand.database.as_worker() as conn:
         request = begin_tuning(conn, tuning_id)
     if request is None:
         return
-    try:
+    with errand.ending_in_words("The search for better settings", tuning_id, note_waiting, fail_tuning):
         _Tuning(errand, request, noted_every_s).go()
-    except TuningEnded:
-        log.info("The search for better settings %d was cancelled or deleted.", tuning_id)
-    except (DatabaseUnavailable, LeaseLost, ModelNotReady):
-        raise
-    except ProviderBusy as busy:
-        with errand.database.as_worker() as conn:
-            note_waiting(conn, tuning_id, str(busy))
-        raise
-    except CorpuscopeError as error:
-        _give_up(errand, tuning_id, str(error), error.hint)
-    except Exception:
-        _give_up(errand, tuning_id, "This failed unexpectedly.", "Try again; the log has the details.")
-        raise
-
-
-def _give_up(errand: Errand, tuning_id: int, reason: str, hint: str) -> None:
-    with errand.database.as_worker() as conn:
-        fail_tuning(conn, tuning_id, reason, hint)
 
 
 class _Tuning:

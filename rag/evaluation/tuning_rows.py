@@ -11,12 +11,8 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from rag.errors import CorpuscopeError
+from rag.evaluation.errand import ErrandEnded
 from rag.evaluation.objectives import Objective
-
-
-class TuningEnded(CorpuscopeError):
-    """Somebody cancelled or deleted this search for better settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ def begin_tuning(conn: Connection[Any], tuning_id: int) -> Request | None:
 
 
 def note_asked(conn: Connection[Any], tuning_id: int, asked: int, total: int) -> None:
-    """How far it is. :class:`TuningEnded` when it is not to go on."""
+    """How far it is. :class:`ErrandEnded` when it is not to go on."""
     _expect(
         conn.execute(
             "update public.tunings set asked = %s, total = %s, reason = null, touched_at = now()"
@@ -65,7 +61,7 @@ def note_waiting(conn: Connection[Any], tuning_id: int, reason: str) -> None:
 
 
 def finish_tuning(conn: Connection[Any], tuning_id: int, result: Mapping[str, Any]) -> None:
-    """Write what came of it, which is done. :class:`TuningEnded` when nobody waits for it any more."""
+    """Write what came of it, which is done. :class:`ErrandEnded` when nobody waits for it any more."""
     _expect(
         conn.execute(
             "update public.tunings set state = 'done', result = %s, asked = total, reason = null, hint = null,"
@@ -86,4 +82,4 @@ def fail_tuning(conn: Connection[Any], tuning_id: int, reason: str, hint: str) -
 
 def _expect(rows: int) -> None:
     if not rows:
-        raise TuningEnded
+        raise ErrandEnded
