@@ -8,6 +8,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.acting import choose
 from tests.browser.conftest import Running, Shoot, open_tab
 
 pytestmark = pytest.mark.browser
@@ -151,8 +152,7 @@ def test_the_lab_moves_judges_compares_and_saves(page: Page, shoot: Shoot) -> No
     results.get_by_role("button", name="Show neighbours").first.click()
     expect(results.locator(".cs-near").first).to_be_visible()
 
-    page.get_by_role("combobox", name=re.compile("Compare with")).click()
-    page.get_by_role("option", name="Without my changes").click()
+    choose(page, page.get_by_role("combobox", name=re.compile("Compare with")), "Without my changes")
     expect(page.get_by_text(re.compile("4 left, 6 stayed"))).to_be_visible()
     page.reload()
     expect(page.get_by_text(re.compile("4 left, 6 stayed"))).to_be_visible()

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.acting import choose
 from tests.browser.conftest import Running, Shoot, open_tab
 
 pytestmark = pytest.mark.browser
@@ -25,11 +26,9 @@ def test_a_missed_document_is_traced_and_brought_by_one_click(
     expect(ready).to_be_visible(timeout=240_000)
     expect(page.get_by_text(re.compile(r"\d in work"))).to_have_count(0, timeout=240_000)
     page.goto("/search?q=days+of+paid+leave&k=1")
+    expect(page.get_by_text("1 passage from 1 document")).to_be_visible()
     page.get_by_text("Why isn’t it here?").click()
-    page.get_by_role("combobox", name="Document").click()
-    page.keyboard.type(MISSED)
-    expect(page.get_by_role("option", name=MISSED)).to_be_visible()
-    page.keyboard.press("Enter")
+    choose(page, page.get_by_role("combobox", name="Document"), MISSED, typed=MISSED)
     lost = page.locator(".cs-lost")
     expect(lost).to_contain_text(re.compile("Among the first k|Kept by fusion"))
     expect(page).to_have_url(re.compile(r"[?&]why="))

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.acting import choose, open_section, settled
 from tests.browser.conftest import Running, Shoot, open_tab
 from tests.browser.test_d_questions import new_set, open_sample
 
@@ -34,6 +35,7 @@ def save_profile(page: Page, name: str, query: str) -> None:
     collection = re.search(r"collection=([0-9a-f-]{36})", page.url)
     assert collection is not None
     page.goto(f"/search?collection={collection.group(1)}&q=paid+leave&{query}")
+    settled(page)
     page.get_by_role("button", name="Save as…").click()
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Save profile").click()
@@ -51,10 +53,9 @@ def test_the_better_of_two_profiles_is_found_and_put_to_work(
     save_profile(page, "Hardly anything", "mode=dense&k=1&threshold=0.95")
 
     page.goto(address)
-    page.locator(".st-key-section").get_by_text("Runs").click()
+    open_section(page, "Runs")
     for name in ("Words alone v1", "Hardly anything v1"):
-        page.get_by_role("combobox", name="Profiles").click()
-        page.get_by_role("option", name=name).click()
+        choose(page, page.get_by_role("combobox", name="Profiles"), name)
     page.keyboard.press("Escape")
     page.get_by_role("button", name=re.compile("Run 3 evaluations")).click()
     expect(page.get_by_text("3 runs started.")).to_be_visible()
@@ -62,13 +63,11 @@ def test_the_better_of_two_profiles_is_found_and_put_to_work(
     expect(page.get_by_text("Measured by document").first).to_be_visible()
     shoot(page, "evaluate-runs-light")
 
-    page.locator(".st-key-section").get_by_text("Compare").click()
+    open_section(page, "Compare")
     expect(page.get_by_text("Questions that changed most")).to_be_visible()
     shoot(page, "evaluate-compare-light")
-    page.get_by_role("combobox", name="Baseline").click()
-    page.get_by_role("option", name="Hardly anything").click()
-    page.get_by_role("combobox", name="Compared with it").click()
-    page.get_by_role("option", name="Words alone").click()
+    choose(page, page.get_by_role("combobox", name="Baseline"), "Hardly anything")
+    choose(page, page.get_by_role("combobox", name="Compared with it"), "Words alone")
     promote = page.get_by_role("button", name=re.compile("Make Words alone v1 the default"))
     promote.click()
     page.get_by_role("button", name="Make default", exact=True).click()
@@ -81,7 +80,7 @@ def test_the_better_of_two_profiles_is_found_and_put_to_work(
         with open_tab(browser, product, dark=dark) as other:
             other.goto(compared)
             expect(other.get_by_text("Questions that changed most")).to_be_visible()
-            other.locator(".st-key-section").get_by_text("Curves").click()
+            open_section(other, "Curves")
             expect(other.get_by_text(re.compile("as the profile has it"))).to_be_visible()
             shoot(other, f"evaluate-curves-{'dark' if dark else 'light'}")
 

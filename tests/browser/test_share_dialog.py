@@ -15,6 +15,7 @@ from rag.auth import people
 from rag.corpus.documents import store_document
 from rag.records import LOCAL_USER
 from rag.store.database import Database
+from tests.browser.acting import choose
 from tests.browser.conftest import Running, Shoot, open_tab, running_product
 from tests.browser.people import ADA, ADAS, BEN, BENS, SECONDS, database_of, expect_inside, signed_in
 from tests.integration.door import hashed, make_collection, make_person
@@ -94,8 +95,7 @@ def test_somebody_is_let_in_made_editor_and_shown_out(ada: Page, ben: Page, shoo
     expect_file(ben, there=True)
     expect(ben.get_by_role("button", name="Add files")).to_have_count(0)
 
-    dialog.get_by_role("combobox", name=re.compile("Role of Ben Ito")).click()
-    ada.get_by_role("option", name="Editor").click()
+    choose(ada, dialog.get_by_role("combobox", name=re.compile("Role of Ben Ito")), "Editor")
     expect(dialog).to_contain_text("Ben Ito is editor now.")
     shoot(ada, "sharing-members")
 
