@@ -28,6 +28,14 @@ BOB = UUID("bbbbbbbb-0000-4000-8000-000000000002")
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stays in one process when several test side by side: a file, and all that drive the product in Chromium."""
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedPostgres]:
     """The embedded Postgres of this run; it doesn't wait for the disk."""
