@@ -60,6 +60,9 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "list_all_collections": "select * from list_all_collections()",
     "make_default_profile": "select make_default_profile(%(profile)s)",
     "undo_default_profile": "select undo_default_profile(%(collection)s)",
+    "start_map": "select start_map(%(collection)s)",
+    "cancel_map": "select cancel_map(%(map)s)",
+    "nearest_points": "select * from nearest_points(%(map)s, '[1,2,3]', 5)",
     "start_tuning": "select start_tuning(%(set)s, 'ndcg', 8000, %(profile)s, %(index)s)",
     "cancel_tuning": "select cancel_tuning(%(tuning)s)",
     "start_evaluation": "select start_evaluation(%(set)s, %(index)s)",
@@ -78,6 +81,7 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "model_trust": "select corpuscope.model_trust(%(index)s)",
     "trace_dense": "select * from corpuscope.trace_dense(%(index)s, '[1,2,3]', '{}', null, %(chunk)s)",
     "trace_terms": "select * from corpuscope.trace_terms(%(index)s, 'canary', %(chunk)s)",
+    "map_counts": "select * from corpuscope.map_counts(%(map)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
     "member_collections": "select %(collection)s = any (corpuscope.member_collections())",
     "editable_collections": "select %(collection)s = any (corpuscope.editable_collections())",
@@ -132,6 +136,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
         "invitation": "select id from corpuscope.invitations where collection_id = %(collection)s",
         "session": "select id from corpuscope.sessions where user_id = %(person)s",
         "set": "select id from public.evaluation_sets where collection_id = %(collection)s",
+        "map": "select id from public.maps where collection_id = %(collection)s",
         "tuning": "select id from public.tunings where collection_id = %(collection)s",
         "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
         "run": "select id from public.evaluation_runs where collection_id = %(collection)s",
@@ -156,6 +161,7 @@ SCENES = {
     "cancel_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
     "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
     "make_default_profile": "update public.retrieval_profiles set is_default = false where id = %(profile)s",
+    "cancel_map": "update public.maps set state = 'running' where id = %(map)s",
     "resume_evaluation": "update public.evaluation_runs set state = 'failed' where id = %(run)s",
 }
 _BUILT = """

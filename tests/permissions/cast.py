@@ -116,6 +116,12 @@ insert into public.evaluation_runs (set_id, collection_id, index_id, profile, mo
 insert into public.evaluation_results (run_id, question_id, hits, latency_ms)
     select r.id, q.id, '[{{"d": "canary"}}]', 1 from public.evaluation_runs r join public.questions q using (set_id)
     where r.collection_id = '{c}';
+insert into public.maps (collection_id, index_id, settings, state, points, drawn_at, reason)
+    select id, active_index_id, '{{"neighbours": 15, "min_dist": 0.1}}', 'done', 1, now(), 'canary'
+    from public.collections where id = '{c}';
+insert into public.map_points (map_id, place, chunk_id, collection_id, document_id, x, y)
+    select m.id, 0, e.chunk_id, e.collection_id, e.document_id, 7, 7
+    from public.maps m join public.embeddings e using (index_id) where m.collection_id = '{c}';
 insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);

@@ -1,0 +1,1 @@
+"""The corpus as a map: made by a worker, clustered, named, looked at."""
