@@ -1,4 +1,4 @@
-"""The gate of this app: what rag.web needs of the process and of Streamlit. Nothing of it is loaded with AUTH=none."""
+"""The gate of this app, and the routes behind it: what rag.web needs of the process and of Streamlit."""
 
 from __future__ import annotations
 
@@ -35,12 +35,20 @@ def _entrance(chosen: Settings) -> Entrance:
 
 
 def routes() -> list[BaseRoute]:
-    """The pages of the sign-in."""
+    """The pages of the sign-in; none with AUTH=none."""
     if not is_guarded():
         return []
     from rag.web.site import routes
 
     return routes(entrance())
+
+
+def data_routes() -> list[BaseRoute]:
+    """What our own scripts in the browser fetch: the points of maps."""
+    from rag.auth.identity import LOCAL_IDENTITY
+    from rag.web.points import routes
+
+    return routes(lambda: product().database, None if is_guarded() else LOCAL_IDENTITY)
 
 
 def middleware() -> list[Middleware]:

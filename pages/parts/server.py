@@ -13,10 +13,10 @@ sys.path[:] = [str(ROOT), *(entry for entry in sys.path if Path(entry or ".").re
 import streamlit as st  # noqa: E402
 from streamlit.runtime.pages_manager import PagesManager  # noqa: E402
 
-from pages.parts.guard import middleware, provider_secrets, routes  # noqa: E402
+from pages.parts.guard import data_routes, middleware, provider_secrets, routes  # noqa: E402
 
 # Or else, until app.py has called st.navigation once in this process, files in pages/ run by themselves without it: in
 # the tabs that come back first after a restart, among others. Where this is overlooked, require_user() still holds.
 PagesManager.uses_pages_directory = False
 
-app = st.App(ROOT / "app.py", routes=routes(), middleware=middleware(), secrets=provider_secrets())
+app = st.App(ROOT / "app.py", routes=[*routes(), *data_routes()], middleware=middleware(), secrets=provider_secrets())

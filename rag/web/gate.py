@@ -21,8 +21,10 @@ from rag.web.rendering import go_to, show
 #: Files and signs of life that say nothing of anybody.
 _PUBLIC = frozenset({"/favicon.ico", "/favicon.png", "/_stcore/health"})
 _PUBLIC_FOLDERS = ("/app/static/", "/static/", "/web/")
+#: Under this our own routes give data to our own scripts, as the person of the session may see it.
+_DATA = "/api/"
 #: Under these the app serves data and code; everything else is the address of a page.
-_NOT_PAGES = ("/_stcore/", "/media/", "/component/", "/static/", "/app/static/")
+_NOT_PAGES = ("/_stcore/", "/media/", "/component/", "/static/", "/app/static/", _DATA)
 #: Between them the framework and an OpenID provider.
 _PROVIDER = frozenset({"/auth/login", "/oauth2callback"})
 
@@ -98,7 +100,9 @@ class SessionGate:
         extra = list(_HEADERS)
         if _is_page(scope) and datetime.now(UTC) - session.rotated_at > ROTATE_AFTER:
             extra += await run_in_threadpool(self._rotate, session)
-        if scope["path"].startswith("/media/"):
+        if scope["path"].startswith(_DATA):
+            inner = {**inner, SESSION_KEY: session}
+        elif scope["path"].startswith("/media/"):
             extra.append((b"cache-control", b"private, no-store"))
         return await self._app(inner, receive, _adding(send, extra))
 
