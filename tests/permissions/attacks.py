@@ -69,6 +69,9 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "cancel_evaluation": "select cancel_evaluation(%(run)s)",
     "resume_evaluation": "select resume_evaluation(%(run)s)",
     "note_list_export": "select note_list_export('the list of activity')",
+    "start_health_check": "select start_health_check(%(collection)s)",
+    "cancel_health_check": "select cancel_health_check(%(health)s)",
+    "keep_findings": "select keep_findings(%(collection)s, 'short', array [%(document)s]::uuid[], '{0}', '{5}')",
 }
 
 #: Open in the private schema, since policies and search_chunks() call them with the rights of whoever asks.
@@ -110,6 +113,7 @@ HARMLESS = {
     "diversify": "an invoker's function: vectors that the caller does not see count as none",
     "corpus_state": "an invoker's function: counts what the caller sees",
     "judged_questions": "an invoker's function: counts what the caller sees",
+    "content_state": "an invoker's function: counts what the caller sees",
 }
 
 #: A refusal says no, or that there is no such thing; anything else is a mistake in the attack.
@@ -140,6 +144,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
         "tuning": "select id from public.tunings where collection_id = %(collection)s",
         "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
         "run": "select id from public.evaluation_runs where collection_id = %(collection)s",
+        "health": "select id from public.health_checks where collection_id = %(collection)s",
     }
     values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}
     for name, statement in found.items():

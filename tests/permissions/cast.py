@@ -126,6 +126,23 @@ insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 insert into corpuscope.lexical_garbage select index_id, -id from public.chunks where collection_id = '{c}';
+insert into public.health_checks (collection_id, index_id, reason)
+    select collection_id, index_id, 'canary' from public.chunks where collection_id = '{c}';
+insert into public.health_members (check_id, chunk_id, collection_id, shape)
+    select h.id, k.id, k.collection_id, 0 from public.health_checks h join public.chunks k using (collection_id)
+    where collection_id = '{c}';
+insert into public.health_pairs (check_id, collection_id, shape_a, shape_b, score)
+    select id, collection_id, 0, 1, 0.9 from public.health_checks where collection_id = '{c}';
+insert into public.health_findings (check_id, collection_id, finding, document_id, chunk_id, value, note)
+    select h.id, k.collection_id, 'outlier', k.document_id, k.id, 1, 'canary'
+    from public.health_checks h join public.chunks k using (collection_id) where collection_id = '{c}';
+insert into public.health_repeats (check_id, collection_id, repeat, document_id, text_revision, start_char, end_char)
+    select h.id, k.collection_id, 0, k.document_id, 1, 0, 6
+    from public.health_checks h join public.chunks k using (collection_id) where collection_id = '{c}';
+insert into public.health_kept (collection_id, finding) values ('{c}', 'outlier');
+insert into public.health_kept_spans (kept_id, collection_id, document_id, start_char, end_char)
+    select k.id, k.collection_id, d.id, 0, 6 from public.health_kept k join public.documents d using (collection_id)
+    where collection_id = '{c}';
 """
 
 _SHARE = """
