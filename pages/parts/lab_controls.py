@@ -14,7 +14,7 @@ from rag.retrieval.reranking import offered_rerankers
 MODES: dict[Mode, str] = {"hybrid": "Hybrid", "dense": "Meaning", "lexical": "Words"}
 _FUSIONS: dict[Fusion, str] = {"convex": "Weighted scores", "rrf": "Ranks (RRF)"}
 
-_HELP = {
+HELP = {
     "mode": "**Meaning** compares embeddings, **Words** matches the words themselves (BM25), **Hybrid** combines both.",
     "k": "How many passages come at most (top-k). Fewer are the beginning of more.",
     "dense_weight": "Of a hybrid score, how much is similarity of meaning; the rest is matching words (BM25).",
@@ -42,7 +42,7 @@ def ask_row() -> None:
             max_chars=2000,
         )
         st.segmented_control(
-            "Method", list(MODES), required=True, format_func=MODES.__getitem__, key="mode", help=_HELP["mode"]
+            "Method", list(MODES), required=True, format_func=MODES.__getitem__, key="mode", help=HELP["mode"]
         )
         st.button("Search", type="primary", icon=":material/search:", shortcut="Ctrl+Enter", key="run")
 
@@ -50,7 +50,7 @@ def ask_row() -> None:
 def sliders(desk: Desk) -> RetrievalProfile:
     """The common settings, and the others folded away; returns what they all say."""
     now = read_controls()
-    st.slider("Passages", 1, max(50, now.k), key="k", help=_HELP["k"])
+    st.slider("Passages", 1, max(50, now.k), key="k", help=HELP["k"])
     st.slider(
         "Least similarity",
         0.0,
@@ -68,7 +68,7 @@ def sliders(desk: Desk) -> RetrievalProfile:
         step=0.05,
         key="dense_weight",
         disabled=not weighted,
-        help=_HELP["dense_weight"],
+        help=HELP["dense_weight"],
     )
     with st.expander("More settings", icon=":material/tune:", key="lab-more"):
         _more(desk, now)
@@ -83,19 +83,19 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
         format_func=_FUSIONS.__getitem__,
         key="fusion",
         disabled=now.mode != "hybrid",
-        help=_HELP["fusion"],
+        help=HELP["fusion"],
     )
     ranked = now.mode == "hybrid" and now.fusion == "rrf"
-    st.slider("RRF constant", 1, max(200, now.rrf_k), key="rrf_k", disabled=not ranked, help=_HELP["rrf_k"])
-    st.slider("Diversity", 0.0, 1.0, step=0.05, key="diversity", help=_HELP["diversity"])
-    st.slider("Neighbours for chat", 0, MAX_NEIGHBOURS, key="neighbours", help=_HELP["neighbours"])
+    st.slider("RRF constant", 1, max(200, now.rrf_k), key="rrf_k", disabled=not ranked, help=HELP["rrf_k"])
+    st.slider("Diversity", 0.0, 1.0, step=0.05, key="diversity", help=HELP["diversity"])
+    st.slider("Neighbours for chat", 0, MAX_NEIGHBOURS, key="neighbours", help=HELP["neighbours"])
     st.slider(
         "Reach of the vector index",
         1,
         1000,
         key="ef_search",
         disabled=now.mode == "lexical",
-        help=f"ef_search. {_HELP['ef_search']}",
+        help=f"ef_search. {HELP['ef_search']}",
     )
     known, anything = _rerankers(desk)
     st.selectbox(
@@ -105,7 +105,7 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
         key="rerank",
         accept_new_options=anything,
         disabled=not (known or anything or now.rerank),
-        help=_HELP["rerank"],
+        help=HELP["rerank"],
     )
     st.slider(
         "Passages to rerank",
@@ -113,7 +113,7 @@ def _more(desk: Desk, now: RetrievalProfile) -> None:
         MAX_RERANK_DEPTH,
         key="rerank_depth",
         disabled=not now.rerank,
-        help=_HELP["rerank_depth"],
+        help=HELP["rerank_depth"],
     )
 
 
