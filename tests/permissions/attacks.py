@@ -63,6 +63,8 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "start_map": "select start_map(%(collection)s)",
     "cancel_map": "select cancel_map(%(map)s)",
     "nearest_points": "select * from nearest_points(%(map)s, '[1,2,3]', 5)",
+    "name_clusters": "select name_clusters(%(map)s)",
+    "stop_naming": "select stop_naming(%(map)s)",
     "start_tuning": "select start_tuning(%(set)s, 'ndcg', 8000, %(profile)s, %(index)s)",
     "cancel_tuning": "select cancel_tuning(%(tuning)s)",
     "start_evaluation": "select start_evaluation(%(set)s, %(index)s)",
@@ -167,6 +169,7 @@ SCENES = {
     "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
     "make_default_profile": "update public.retrieval_profiles set is_default = false where id = %(profile)s",
     "cancel_map": "update public.maps set state = 'running' where id = %(map)s",
+    "stop_naming": "update public.cluster_namings set state = 'running' where map_id = %(map)s",
     "resume_evaluation": "update public.evaluation_runs set state = 'failed' where id = %(run)s",
 }
 _BUILT = """
