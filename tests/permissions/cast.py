@@ -122,7 +122,8 @@ insert into public.maps (collection_id, index_id, settings, state, points, drawn
 insert into public.map_points (map_id, place, chunk_id, collection_id, document_id, x, y)
     select m.id, 0, e.chunk_id, e.collection_id, e.document_id, 7, 7
     from public.maps m join public.embeddings e using (index_id) where m.collection_id = '{c}';
-insert into public.clusters (map_id, collection_id, cluster, coarsest, finest, x, y, points, words, label, sentence, chunk_id)
+insert into public.clusters
+    (map_id, collection_id, cluster, coarsest, finest, x, y, points, words, label, sentence, chunk_id)
     select m.id, m.collection_id, 0, 1, 5, 1, 1, 1, '{{canary}}', 'canary', 'Where is the canary?', p.chunk_id
     from public.maps m join public.map_points p on p.map_id = m.id where m.collection_id = '{c}' limit 1;
 insert into public.cluster_namings (map_id, collection_id, state, writer)
