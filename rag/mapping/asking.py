@@ -129,10 +129,9 @@ def search_wide(
     wide = ask(width)
     if profile.mode != "dense" and (width <= _SAME_DEPTH or profile.k > _SAME_DEPTH):
         return wide
-    # A graph of vectors that is asked for more may find others: then the k are asked for by themselves.
+    # A graph of vectors that is asked for more may find others, and deeper legs know more of each: then the k are asked
+    # for by themselves.
     first = ask(profile.k)
-    if [hit.chunk_id for hit in first] == [hit.chunk_id for hit in wide[: profile.k]]:
-        return wide
     known = {hit.chunk_id for hit in first}
     return first if len(first) < profile.k else [*first, *(hit for hit in wide if hit.chunk_id not in known)]
 
