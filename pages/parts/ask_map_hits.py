@@ -68,7 +68,7 @@ def _items(hits: Sequence[MapHit], profile: RetrievalProfile, cited: Collection[
 
 def _item(hit: MapHit, profile: RetrievalProfile, cited: bool) -> str:
     passage = hit.hit
-    kind = "in" if hit.state == "in" else "cut"
+    kind = ("in" if hit.state == "in" else "cut") + (" cs-asked-ringed" if cited else "")
     point = "" if hit.point is None else f' data-place="{hit.point.place}"'
     score = "" if hit.similarity is None else f'<span class="cs-asked-score">{hit.similarity:.3f}</span>'
     page = f' <span class="cs-quiet">p. {passage.page}</span>' if passage.page else ""

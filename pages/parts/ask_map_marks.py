@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from pages.parts.map_view import Mark
-from pages.parts.words import count
 from rag.mapping.asking import Asked, MapHit
 from rag.mapping.cited_places import CitedPlace
 from rag.mapping.overlays import JudgedAnswer
 
 #: Hits beyond k that are shown, on the map and in the list.
 MOST_BEYOND = 20
+#: Stars that have their words, and so many letters of these.
+_MOST_NAMED = 12
+_MOST_LETTERS = 48
 
 
 def shown_hits(asked: Asked) -> list[MapHit]:
@@ -22,37 +24,50 @@ def shown_hits(asked: Asked) -> list[MapHit]:
 
 
 def question_marks(asked: Asked, cited: Sequence[CitedPlace], question: str) -> list[Mark]:
-    """The later ones are drawn above the earlier: what is cut off, what comes back, what is cited, the question."""
-    on_map = [hit for hit in shown_hits(asked) if hit.point is not None]
-    marks = [_hit_mark(hit) for hit in reversed(on_map) if hit.state != "in"]
-    marks += [_hit_mark(hit) for hit in reversed(on_map) if hit.state == "in"]
-    marks += [Mark(one.point.x, one.point.y, "cited", f"[{one.number}]", one.point.place) for one in cited if one.point]
+    """Hits with their rank, ringed where the answer cites them; what is cut off, with its place in the order; the star.
+
+    A cited passage that the search doesn't find any more is hollow and has no number.
+    """
+    marks = [_hit_mark(hit, cited) for hit in shown_hits(asked) if hit.point is not None]
+    known = {mark.place for mark in marks}
+    marks += [
+        Mark(one.point.x, one.point.y, "cut", "", one.point.place)
+        for one in cited
+        if one.point is not None and one.point.place not in known
+    ]
     if asked.star is not None:
-        marks.append(Mark(*asked.star, "star", question))
+        marks.append(Mark(*asked.star, "star", shorten(question)))
     return marks
 
 
-def _hit_mark(hit: MapHit) -> Mark:
+def _hit_mark(hit: MapHit, cited: Sequence[CitedPlace]) -> Mark:
     assert hit.point is not None
-    if hit.state == "in":
-        return Mark(hit.point.x, hit.point.y, "hit", str(hit.rank), hit.point.place)
-    return Mark(hit.point.x, hit.point.y, "cut", str(hit.position), hit.point.place)
+    if hit.state != "in":
+        return Mark(hit.point.x, hit.point.y, "cut", str(hit.position), hit.point.place)
+    ringed = any(one.chunk_id == hit.hit.chunk_id for one in cited)
+    return Mark(hit.point.x, hit.point.y, "cited" if ringed else "hit", str(hit.rank), hit.point.place)
 
 
 def run_marks(answers: Sequence[JudgedAnswer], stars: Mapping[str, tuple[float, float]]) -> list[Mark]:
-    """A mark for each chunk that holds judged answers: red once one of them was missed. Misses are drawn last."""
+    """A mark for each chunk that holds judged answers: red once one of them was missed; and questions as stars."""
     by_place: dict[int, list[JudgedAnswer]] = defaultdict(list)
     for answer in answers:
         if answer.point is not None:
             by_place[answer.point.place].append(answer)
     marks = [_answer_mark(of_it) for of_it in by_place.values()]
-    marks.sort(key=lambda mark: mark.kind == "missed")
-    return marks + [Mark(x, y, "star", question) for question, (x, y) in stars.items()]
+    words = shorten if len(stars) <= _MOST_NAMED else lambda _: ""
+    return marks + [Mark(x, y, "star", words(question)) for question, (x, y) in stars.items()]
 
 
 def _answer_mark(answers: Sequence[JudgedAnswer]) -> Mark:
+    """Several answers in one chunk say how many of them were missed."""
     point = answers[0].point
     assert point is not None
-    missed = [answer for answer in answers if not answer.found]
-    words = answers[0].question if len(answers) == 1 else f"{len(missed)} of {count(len(answers), 'answer')} missed"
+    missed = sum(not answer.found for answer in answers)
+    words = f"{missed} of {len(answers)}" if missed and len(answers) > 1 else ""
     return Mark(point.x, point.y, "missed" if missed else "found", words, point.place)
+
+
+def shorten(question: str) -> str:
+    """So much of a question as has room under a star."""
+    return question if len(question) <= _MOST_LETTERS else f"{question[: _MOST_LETTERS - 1].rstrip()}…"
