@@ -37,6 +37,7 @@ def no_documents(purpose: str, collection: Collection | None) -> None:
     where = f"{plain(collection.name)} has no documents yet" if collection else "There is no collection yet"
     verb = {
         "search": "Search finds passages",
+        "explore": "Explore shows the passages",
         "chat": "Chat answers questions",
         "evaluate": "Evaluate measures search",
     }[purpose]

@@ -129,14 +129,14 @@ def write_look(look: Look) -> dict[str, str]:
 def read_look(query: Mapping[str, str]) -> tuple[Look, list[str]]:
     """The look that an address names, and a sentence for each thing in it that can't be meant. Never raises."""
     view, problems = read_view({name: value for name, value in query.items() if name != "only"})
-    colour = query.get("colour", "cluster")
-    if colour not in COLOURS:
-        problems.append(f"There is no colouring by {colour[:40]!r}; clusters are shown.")
-        colour = "cluster"
+    named = query.get("colour", "cluster")
+    colour = next((one for one in COLOURS if one == named), None)
+    if colour is None:
+        problems.append(f"There is no colouring by {named[:40]!r}; clusters are shown.")
     return (
         Look(
             _read_id(query, "map", problems),
-            colour,
+            colour or "cluster",
             _read_level(query, problems),
             view.question,
             view.side,

@@ -70,6 +70,7 @@ def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
             st.Page(_go_to_documents, title="Corpuscope", url_path="home", default=True, visibility="hidden"),
             _page("documents", "Documents", ":material/description:"),
             _page("document", "Document", ":material/article:", visible=False),
+            _page("explore", "Explore", ":material/scatter_plot:"),
         ],
         "Ask": [
             _page("search", "Search lab", ":material/search:"),
@@ -125,6 +126,7 @@ def navigated() -> bool:
 _HELP = {
     "documents": "Upload files and watch them become searchable.",
     "document": "The text of one document as search sees it: chunks, marks, corrections.",
+    "explore": "The corpus as a map: look, ask, select and curate.",
     "search": "Find passages, see what each setting does, and save what works.",
     "chat": "Ask questions and read answers that quote their sources.",
     "evaluate": "Questions with known answers, and what search scores on them.",

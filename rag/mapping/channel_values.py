@@ -56,6 +56,23 @@ def leaf_values(conn: Connection, size: MapSize) -> Integers:
     return found
 
 
+def position_values(conn: Connection, size: MapSize) -> tuple[Integers, Integers]:
+    """x and y of each place, -1 where there is no chunk any more."""
+    row = conn.execute(
+        """
+        select string_agg(int4send(place), ''::bytea), string_agg(int4send(x), ''::bytea),
+               string_agg(int4send(y), ''::bytea)
+        from public.map_points where map_id = %s
+        """,
+        [size.id],
+    ).fetchone()
+    assert row is not None
+    found = np.full((2, size.places), -1, np.int32)
+    places = read_gathered(row[:2])[0]
+    found[:, places] = read_gathered(row[:2])[1], read_gathered(row[1:])[1]
+    return found[0], found[1]
+
+
 def document_values(conn: Connection, size: MapSize) -> tuple[Bytes, list[str], int]:
     """The largest documents by number, the rest as the next one; their names, and how many the rest are."""
     rows = conn.execute(

@@ -86,6 +86,16 @@ def read_size(conn: psycopg.Connection[Any], map_id: int) -> MapSize:
     return MapSize(*row)
 
 
+def read_leaves(conn: psycopg.Connection[Any], map_id: int) -> values.Integers:
+    """The leaf cluster of each place, -1 in none, -2 where there is no point any more."""
+    return values.leaf_values(conn, read_size(conn, map_id))
+
+
+def read_positions(conn: psycopg.Connection[Any], map_id: int) -> npt.NDArray[np.int32]:
+    """[places, 2] in map units, -1 where there is no point any more."""
+    return np.stack(values.position_values(conn, read_size(conn, map_id)), axis=1)
+
+
 def pack_vector(vector: Sequence[float] | npt.NDArray[np.floating[Any]]) -> str:
     """A question's vector for an address: a byte a number, 512 characters of 384.
 
@@ -164,14 +174,12 @@ def _read_judged(conn: psycopg.Connection[Any], size: MapSize, arguments: Argume
 
 def _read_lag(conn: psycopg.Connection[Any], size: MapSize, _: Arguments) -> Channel:
     found = marks.lag_values(conn, size)
-    return _channel(
-        found,
-        [
-            ("In the layout", "own"),
-            ("Placed later, without a new layout", "other"),
-            ("Waits for its vector", "waiting"),
-        ],
-    )
+    labels: list[tuple[str, Ink]] = [
+        ("Part of the layout", "own"),
+        ("Placed later, without a new layout", "waiting"),
+        ("Of a document that still waits for vectors", "bad"),
+    ]
+    return _channel(found, labels)
 
 
 def _read_excluded(conn: psycopg.Connection[Any], size: MapSize, _: Arguments) -> Channel:

@@ -1,0 +1,52 @@
+"""Explore: the corpus as a map that one can look at, ask, and work in."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.parts import ask_map_panel
+from pages.parts.empty import no_documents, not_ready
+from pages.parts.explore_board import Panel, show_board
+from pages.parts.explore_desk import open_desk
+from pages.parts.explore_legend import show_legend
+from pages.parts.explore_making import show_first, show_notice
+from pages.parts.explore_state import follow_address
+from pages.parts.picker import page_header
+from pages.parts.session import require_database, require_user
+from pages.parts.words import plain
+from rag.records import Collection
+
+#: The panels beside the map in their order. A new one is one more entry.
+PANELS = [
+    Panel("legend", "Legend", lambda desk, colouring: show_legend(colouring)),
+    Panel(
+        "ask",
+        "Ask",
+        lambda desk, _: ask_map_panel.show(desk.collection, desk.map),
+        lambda desk: ask_map_panel.marks_only(desk.collection, desk.map),
+    ),
+]
+
+
+def show(collection: Collection) -> None:
+    """The map, or what stands in its place until there is one."""
+    _, problems = follow_address(collection.id)
+    desk, missing = open_desk(collection)
+    for problem in problems + missing:
+        st.warning(plain(problem), icon=":material/link_off:")
+    if desk.shown is not None:
+        show_notice(desk)
+        show_board(desk, PANELS)
+    elif not desk.progress.embedded_total:
+        not_ready(collection)
+    else:
+        show_first(desk)
+
+
+require_user()
+require_database()
+chosen = page_header("Explore")
+if chosen is None or not chosen.document_count:
+    no_documents("explore", chosen)
+else:
+    show(chosen)
