@@ -1,4 +1,4 @@
-"""Clusters of a map as people see them: read at a granularity, rename, ask for names. ``conn`` as the person who asks."""
+"""Clusters of a map as people see them: list, rename, have them named. ``conn`` as the person who asks."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ _LIST = """
         select b.top, array_agg(b.cluster order by b.cluster) as leaves, coalesce(sum(n.points), 0)::int as points
         from below b left join counted n on n.leaf = b.cluster where b.finest = 5 group by 1
     )
-    select s.cluster as number, coalesce(s.name, s.proposed, s.label) as label, s.label as automatic, s.proposed, s.name,
-           s.words, case when k.id is null then '' else s.sentence end as sentence, k.id as chunk_id, z.points, s.x, s.y,
-           z.leaves, s.parent
+    select s.cluster as number,
+           coalesce(s.name, s.proposed, nullif(s.label, ''), 'Cluster ' || s.cluster + 1) as label,
+           s.label as automatic, s.proposed, s.name, s.words,
+           case when k.id is null then '' else s.sentence end as sentence, k.id as chunk_id,
+           z.points, s.x, s.y, z.leaves, s.parent
     from standing s join sizes z on z.top = s.cluster left join public.chunks k on k.id = s.chunk_id
     order by z.points desc, s.cluster
 """
@@ -53,10 +55,10 @@ _GROUPS = """
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster at a granularity. ``label`` is the name that a person gave, else the proposed, else the automatic one.
+    """One cluster at a granularity. ``label`` is the name that a person gave, else the proposed or the automatic one.
 
-    ``sentence`` is word for word from ``chunk_id`` and empty where there is none to show; ``points`` are those that are
-    there now; ``x``, ``y`` are map units.
+    ``sentence`` is word for word from ``chunk_id`` and empty where there is none to show; ``points`` are those that
+    are there now; ``x``, ``y`` are map units.
     """
 
     number: int

@@ -18,8 +18,8 @@ NOWHERE = -1
 class Node:
     """A cluster, which stands at the granularities ``coarsest`` to ``finest``.
 
-    ``density`` is HDBSCAN's lambda at which it parts from its sibling, 1 / distance in map units; ``x``, ``y`` is where
-    a label of it may stand; ``leaves`` are the numbers of its leaves, its own for a leaf.
+    ``x``, ``y`` is where a label of it may stand, and ``density`` the density there (HDBSCAN's lambda: 1 / core
+    distance in map units); ``leaves`` are the numbers of its leaves, its own for a leaf.
     """
 
     number: int
