@@ -18,6 +18,7 @@ import streamlit as st
 COMPONENT = "corpuscope.map"
 #: The largest coordinate; both axes have the same scale.
 EXTENT = 65535
+_HTML = '<div class="cs-map"></div>\n'
 #: No colour of the palette: drawn in a plain grey.
 NO_COLOUR = -1
 
@@ -97,7 +98,7 @@ class Frame:
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
-    return st.components.v2.component(COMPONENT, js="map.js", css="map.css", html='<div class="cs-map"></div>')
+    return st.components.v2.component(COMPONENT, js="map-*.js", css="map-*.css", html=_HTML)
 
 
 def map_view(

@@ -22,21 +22,17 @@ NO_LEAF, HOLE = 65535, 65534
 #: The document ordinal of all documents beyond the first 65,534.
 OTHERS = 65534
 
-_COPY_HEADER = 19
-#: A row of COPY's binary format: the number of fields, then a length and four bytes each.
-_ROW = np.dtype(
-    [("fields", ">i2")]
-    + [part for name in ("place", "x", "y", "leaf", "document") for part in ((f"n_{name}", ">i4"), (name, ">i4"))]
-)
+Integers = npt.NDArray[np.signedinteger[Any]]
+
 _ORDINALS = """
     select p.document_id, (row_number() over (order by min(p.place)) - 1)::int as ordinal
     from public.map_points p where p.map_id = %s group by p.document_id
 """
-_COPY = f"""
-    copy (
-        select p.place, p.x, p.y, coalesce(p.leaf, -1), d.ordinal
-        from public.map_points p join ({_ORDINALS}) d using (document_id) where p.map_id = %s
-    ) to stdout (format binary)
+#: Three strings of bytes instead of rows: a million rows take the driver two seconds, and these a tenth of that.
+_POINTS = f"""
+    select string_agg(int8send((p.place::bigint << 32) | (p.x::bigint << 16) | p.y::bigint), ''::bytea),
+           string_agg(int4send(p.leaf), ''::bytea), string_agg(int4send(d.ordinal), ''::bytea)
+    from public.map_points p join ({_ORDINALS}) d using (document_id) where p.map_id = %s
 """
 
 
@@ -83,25 +79,25 @@ def encode_points(conn: psycopg.Connection[Any], map_id: int) -> bytes:
     ``points`` and ``documents``. :class:`NotFound` for a map that isn't shared with the person.
     """
     seen = points_version(conn, map_id)
-    rows = _read_rows(conn, map_id)
-    places = int(rows["place"].max(initial=-1)) + 1
+    packed, leaf, document = _read_points(conn, map_id)
+    place = (packed >> 32).astype(np.intp)
+    places = int(place.max(initial=-1)) + 1
     columns = np.full((4, places), 65535, "<u2")
     columns[2] = HOLE
-    at = rows["place"].astype(np.intp)
-    columns[0, at], columns[1, at] = rows["x"], rows["y"]
-    columns[2, at] = np.where(rows["leaf"] < 0, NO_LEAF, np.minimum(rows["leaf"], HOLE - 1))
-    columns[3, at] = np.minimum(rows["document"], OTHERS)
-    documents = int(rows["document"].max(initial=-1)) + 1
+    columns[0, place], columns[1, place] = (packed >> 16) & 65535, packed & 65535
+    columns[2, place] = np.where(leaf < 0, NO_LEAF, np.minimum(leaf, HOLE - 1))
+    columns[3, place] = np.minimum(document, OTHERS)
+    documents = int(document.max(initial=-1)) + 1
     header = {"map": map_id, "version": seen.version, "places": places, "points": seen.points, "documents": documents}
     return _packed_header(header) + columns.tobytes()
 
 
-def _read_rows(conn: psycopg.Connection[Any], map_id: int) -> npt.NDArray[np.void]:
-    """Every point, by COPY: its rows have one length, so that numpy reads them without a loop."""
-    with conn.cursor() as cursor, cursor.copy(_COPY, [map_id, map_id]) as copy:
-        received = b"".join(bytes(piece) for piece in copy)
-    count = (len(received) - _COPY_HEADER - 2) // _ROW.itemsize
-    return np.frombuffer(received, _ROW, count=count, offset=_COPY_HEADER)
+def _read_points(conn: psycopg.Connection[Any], map_id: int) -> tuple[Integers, Integers, Integers]:
+    """Of every point: place, x and y in one number; its leaf; its document's ordinal."""
+    with conn.cursor(binary=True) as cursor:
+        row = cursor.execute(_POINTS, [map_id, map_id]).fetchone()
+    packed, leaf, document = (part or b"" for part in row or (b"", b"", b""))
+    return np.frombuffer(packed, ">i8"), np.frombuffer(leaf, ">i4"), np.frombuffer(document, ">i4")
 
 
 def _packed_header(header: dict[str, int]) -> bytes:

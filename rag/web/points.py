@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from rag.auth.identity import Identity
 from rag.auth.sessions import Session
 from rag.errors import CorpuscopeError, DatabaseUnavailable, InvalidInput, NotFound
+from rag.mapping.channels import read_channel
 from rag.mapping.payload import encode_points, points_version
 from rag.store.database import Database
 from rag.web.entrance import SESSION_KEY
@@ -94,8 +95,6 @@ def answer_points(conn: Connection[Any], request: Request, identity: Identity) -
 
 def answer_channel(conn: Connection[Any], request: Request, identity: Identity) -> Response:
     """One byte a place. It may change with any act on a document, so that only its content can be its tag."""
-    from rag.mapping.channels import read_channel
-
     arguments: Mapping[str, str] = dict(request.query_params)
     values = read_channel(conn, _map(request), request.path_params["kind"], arguments).values
     tag = _tag(identity, hashlib.sha256(values).hexdigest())

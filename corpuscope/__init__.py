@@ -1,0 +1,1 @@
+"""What runs in the browser. Streamlit finds the component `corpuscope.map` by this package's name (pyproject.toml)."""
