@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
-from pages.parts.addresses import span_address
+import streamlit as st
+
+from pages.parts import explore_state
+from pages.parts.addresses import span_address, span_query
 from pages.parts.ask_map_marks import shown_hits
 from pages.parts.words import count
 from rag.mapping.asking import Asked, MapHit
@@ -13,6 +18,42 @@ from rag.retrieval.profiles import RetrievalProfile
 
 #: Characters of a passage in the list, which shows one line of them.
 _EXCERPT = 160
+_KEY = "ask_map_list"
+#: Where the latest click waits for the run that it leads to: a chunk.
+CLICKED = "ask_map_clicked"
+
+
+def show_list(asked: Asked, profile: RetrievalProfile, cited: Collection[int]) -> None:
+    """The hits in order, with a line where k cuts; ``cited`` are the chunks that the answer quotes.
+
+    What the pointer is on in it is shown on the map; a link opens its passage.
+    """
+    clicked = st.session_state.pop(CLICKED, None)
+    for hit in shown_hits(asked):
+        if hit.hit.chunk_id == clicked:
+            explore_state.remember()
+            passage = hit.hit
+            query = span_query(passage.document_id, passage.start, passage.end)
+            st.switch_page("pages/document.py", query_params=query)
+    with st.container(key="ask-map-hits"):
+        st.html(list_html(asked, profile, cited))
+        _component()(key=_KEY, on_open_change=_note, height="content")
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    return st.components.v2.component(
+        "corpuscope_ask_map_list",
+        html="<span hidden></span>\n",
+        js=Path(__file__).with_name("ask_map_hits.js").read_text(),
+        isolate_styles=False,
+    )
+
+
+def _note() -> None:
+    said = st.session_state.get(_KEY, {}).get("open")
+    chunk = said.get("chunk") if isinstance(said, dict) else None
+    st.session_state[CLICKED] = chunk if isinstance(chunk, int) else None
 
 
 def summarise(asked: Asked, profile: RetrievalProfile) -> str:
@@ -55,7 +96,7 @@ def off_map(asked: Asked) -> str:
 
 
 def list_html(asked: Asked, profile: RetrievalProfile, cited: Collection[int]) -> str:
-    """The hits in order, with a line where k cuts; ``cited`` are the chunks that the answer quotes."""
+    """The same as HTML."""
     return f'<ol class="cs-asked">{"".join(_items(shown_hits(asked), profile, cited))}</ol>'
 
 
@@ -70,14 +111,15 @@ def _item(hit: MapHit, profile: RetrievalProfile, cited: bool) -> str:
     passage = hit.hit
     kind = ("in" if hit.state == "in" else "cut") + (" cs-asked-ringed" if cited else "")
     point = "" if hit.point is None else f' data-place="{hit.point.place}"'
+    address = escape(span_address(passage.document_id, passage.start, passage.end))
     score = "" if hit.similarity is None else f'<span class="cs-asked-score">{hit.similarity:.3f}</span>'
     page = f' <span class="cs-quiet">p. {passage.page}</span>' if passage.page else ""
     ring = ' <span class="cs-badge cs-cited">cited</span>' if cited else ""
     why = explain(hit, profile)
     return (
         f'<li class="cs-asked-hit cs-asked-{kind}"{point}><span class="cs-asked-rank">{hit.rank or hit.position}</span>'
-        f'<div><div class="cs-asked-head"><a target="_self"'
-        f' href="{escape(span_address(passage.document_id, passage.start, passage.end))}">'
+        f'<div><div class="cs-asked-head"><a target="_self" data-chunk="{passage.chunk_id}"'
+        f' href="{address}">'
         f"{escape(passage.title or passage.document)}</a>{page}{ring}{score}</div>"
         f'<div class="cs-asked-text" dir="auto">{escape(" ".join(passage.text.split())[:_EXCERPT])}</div>'
         + (f'<div class="cs-asked-why">{escape(why[0].upper() + why[1:])}</div>' if why else "")

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.parts import explore_state
 from pages.parts.ask_map_answer import Answered, read_answered, show_answer
 from pages.parts.ask_map_controls import ask_this, question_field, settings_controls
-from pages.parts.ask_map_hits import list_html, off_map, summarise
+from pages.parts.ask_map_hits import off_map, show_list, summarise
 from pages.parts.ask_map_marks import question_marks
 from pages.parts.ask_map_run import read_run_marks, show_run
 from pages.parts.ask_map_state import AskDesk, embed, open_ask_desk, scores, star_of
@@ -122,8 +122,7 @@ def _show_found(desk: AskDesk, question: str, profile: RetrievalProfile, shown: 
         st.html(f'<p class="cs-flat cs-asked-sum">{summarise(asked, shown.profile)}</p>')
         if words := off_map(asked):
             st.caption(words)
-        with st.container(key="ask-map-hits"):
-            st.html(list_html(asked, shown.profile, answered.chunks))
+        show_list(asked, shown.profile, answered.chunks)
     show_answer(desk.map, question, profile, asked, answered)
     with st.container(horizontal=True, vertical_alignment="center", key="ask-map-links"):
         st.page_link(
