@@ -15,13 +15,24 @@ FINAL_PHASES: frozenset[Phase] = frozenset({"complete", "failed", "stopped"})
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation about one collection."""
+    """A conversation about one collection; ``scope_id`` is what its answers are made from, None for everything."""
 
     id: UUID
     collection_id: UUID
     title: str
     created_at: datetime
     updated_at: datetime
+    scope_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeNote:
+    """The selection that one answer was to be made from, as it was when it was asked for."""
+
+    id: int
+    name: str | None
+    passages: int
+    documents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,7 @@ class Message:
     error: str | None
     error_hint: str | None
     created_at: datetime
+    scope: ScopeNote | None = None
     passages: list[Passage] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
 

@@ -6,19 +6,20 @@ from collections import defaultdict
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
-from rag.chat.chat_records import Chat, Citation, Delta, Message, Passage, PhaseNote
+from rag.chat.chat_records import Chat, Citation, Delta, Message, Passage, PhaseNote, ScopeNote
 from rag.errors import InvalidInput, NotFound
 
 MAX_QUESTION_CHARS = 8000
 
-_CHATS = "select id, collection_id, title, created_at, updated_at from public.chats "
+_CHATS = "select id, collection_id, title, created_at, updated_at, scope_id from public.chats "
 _MESSAGES = """
     select id, chat_id, position, role, content, phase, phase_at, phases, attempt, stop_requested, kind, model,
-           error, error_hint, created_at
+           error, error_hint, created_at, scope
     from public.messages
 """
 _PASSAGES = """
@@ -41,19 +42,31 @@ def list_chats(conn: Connection[Any], collection_id: UUID | None = None) -> list
         ).fetchall()
 
 
-def create_chat(conn: Connection[Any], collection_id: UUID, title: str | None = None) -> UUID:
-    """Start a chat about a collection; without a title the first question becomes it."""
-    row = conn.execute(
-        """
-        insert into public.chats (collection_id, title)
-        select id, coalesce(%s, 'New chat') from public.collections where id = %s returning id
-        """,
-        [_title(title) if title is not None else None, collection_id],
-    ).fetchone()
+def create_chat(conn: Connection[Any], collection_id: UUID, title: str | None = None, scope: int | None = None) -> UUID:
+    """Start a chat about a collection; without a title the first question becomes it.
+
+    With a ``scope`` (:mod:`rag.retrieval.scopes`) its answers are made from that alone. Raises :class:`NotFound`.
+    """
+    try:
+        row = conn.execute(
+            """
+            insert into public.chats (collection_id, title, scope_id)
+            select id, coalesce(%s, 'New chat'), %s from public.collections where id = %s returning id
+            """,
+            [_title(title) if title is not None else None, scope, collection_id],
+        ).fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ForeignKeyViolation) as error:
+        raise NotFound("That selection doesn't exist any more, or it isn't shared with you.") from error
     if row is None:
         raise NotFound("That collection doesn't exist, or it isn't shared with you.")
     made: UUID = row[0]
     return made
+
+
+def leave_scope(conn: Connection[Any], chat_id: UUID) -> None:
+    """From the next question on, answer from the whole collection. Answers asked for already are made as they were."""
+    if not conn.execute("update public.chats set scope_id = null where id = %s", [chat_id]).rowcount:
+        raise _no_chat()
 
 
 def rename_chat(conn: Connection[Any], chat_id: UUID, title: str) -> None:
@@ -136,7 +149,9 @@ def _read(conn: Connection[Any], condition: str, key: UUID) -> list[Message]:
             citations[citation.pop("message_id")].append(Citation(**citation))
     return [
         Message(
-            **row | {"phases": read_notes(row["phases"])}, passages=passages[row["id"]], citations=citations[row["id"]]
+            **row | {"phases": read_notes(row["phases"]), "scope": read_scope_note(row["scope"])},
+            passages=passages[row["id"]],
+            citations=citations[row["id"]],
         )
         for row in rows
     ]
@@ -145,6 +160,11 @@ def _read(conn: Connection[Any], condition: str, key: UUID) -> list[Message]:
 def read_notes(phases: list[dict[str, Any]]) -> list[PhaseNote]:
     """The ``phases`` column as records."""
     return [PhaseNote(note["phase"], note["at"], note.get("detail") or "", note.get("seconds")) for note in phases]
+
+
+def read_scope_note(scope: dict[str, Any] | None) -> ScopeNote | None:
+    """The ``scope`` column as a record."""
+    return None if scope is None else ScopeNote(scope["id"], scope["name"], scope["passages"], scope["documents"])
 
 
 def _title(title: str) -> str:

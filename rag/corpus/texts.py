@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from rag.corpus.corrections import Edit, find_edits, move_pages, move_span
 from rag.corpus.documents import get_document
 from rag.corpus.judged_spans import move_judgements
+from rag.corpus.scope_spans import move_scopes
 from rag.errors import InvalidInput, NotAllowed, NotFound
 from rag.records import ChunkRow, DocumentText
 
@@ -108,6 +109,7 @@ def _write(conn: psycopg.Connection[Any], current: DocumentText, text: str, page
         raise InvalidInput("A document can't be left without text.", hint="Delete the document instead.")
     _move_marks(conn, current.document_id, edits)
     move_judgements(conn, current.document_id, edits, current.revision + 1)
+    move_scopes(conn, current.document_id, edits)
     if page_starts is None:
         page_starts = move_pages(current.page_starts, edits)
     conn.execute(

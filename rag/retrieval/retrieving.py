@@ -28,23 +28,24 @@ def retrieve(
     documents: Sequence[UUID] | None = None,
     index_id: int | None = None,
     rerankers: Rerankers | None = None,
+    scope: int | None = None,
 ) -> list[Hit]:
     """The best chunks for the question, best first. ``open_conn`` opens a transaction of whoever asks.
 
     ``vector`` is the question under the model of the index searched, ``index_id`` or else the collection's active one;
-    only a lexical search goes without. ``documents`` restricts the hits to these. Neither a higher threshold nor a
-    smaller k ever adds a hit. Raises what :func:`rag.retrieval.search.search` does, and :class:`ModelError` or
-    :class:`NotAllowed` where the profile's reranker can't be had: nothing is left out in silence.
+    only a lexical search goes without. ``documents`` and a ``scope``'s id restrict the hits to these. Neither a higher
+    threshold nor a smaller k ever adds a hit. Raises what :func:`rag.retrieval.search.search` does, and
+    :class:`ModelError` or :class:`NotAllowed` where the profile's reranker can't be had: nothing is left out in silence.
     """
     if profile.rerank is None:
         with open_conn() as conn:
-            return search(conn, collection_id, question, vector, profile, documents, index_id)
+            return search(conn, collection_id, question, vector, profile, documents, index_id, scope)
     reranker = (rerankers or shared_rerankers())(profile.rerank)
     # As many as are looked at for any k, so that a smaller one is the beginning of a larger one.
     least = max(profile.rerank_depth, DIVERSITY_POOL if profile.diversity else 0)
     wide = replace(profile, k=max(profile.k, least), threshold=None, diversity=0.0, rerank=None)
     with open_conn() as conn:
-        found = search(conn, collection_id, question, vector, wide, documents, index_id)
+        found = search(conn, collection_id, question, vector, wide, documents, index_id, scope)
     hits = rerank_hits(reranker, plain_question(question), found, profile.rerank_depth)
     if profile.diversity:
         with open_conn() as conn:

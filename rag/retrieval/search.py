@@ -35,7 +35,9 @@ _HIT_COLUMNS = (
     " fused_rank"
 )
 #: The vector travels in binary (%b), as the pools of Database know it: as text it costs a fifth of a millisecond.
-_SEARCH = f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %b::extensions.halfvec, %s, %s, %s) order by rank"
+_SEARCH = (
+    f"select {_HIT_COLUMNS} from public.search_chunks(%s, %s, %b::extensions.halfvec, %s, %s, %s, %s) order by rank"
+)
 _CHUNK_COLUMNS = (
     "c.id, c.ordinal, c.start_char as start, c.end_char as end, c.page, c.heading_path, c.text, c.token_count,"
     " c.excluded, exists (select from public.embeddings e where e.chunk_id = c.id) as embedded"
@@ -57,13 +59,14 @@ def search(
     profile: RetrievalProfile,
     documents: Sequence[UUID] | None = None,
     index_id: int | None = None,
+    scope: int | None = None,
 ) -> list[Hit]:
-    """The best chunks for the question, best first; ``documents`` restricts them to these.
+    """The best chunks for the question, best first; ``documents`` and a ``scope``'s id restrict them to these.
 
     ``vector`` is the question under the model of the index searched, ``index_id`` or else the collection's active one;
     only a lexical search goes without. The profile's reranker is left out of account:
     :func:`rag.retrieval.retrieving.retrieve` is the whole. Raises :class:`InvalidInput` for a question or vector that
-    can't be searched, :class:`NotFound` without access.
+    can't be searched, :class:`NotFound` without access to the collection or the scope.
     """
     question = plain_question(question)
     chosen = None if documents is None else list(documents)
@@ -71,7 +74,7 @@ def search(
         try:
             return cursor.execute(
                 _SEARCH,
-                (collection_id, question, _half(vector), Jsonb(profile.to_json()), chosen, index_id),
+                (collection_id, question, _half(vector), Jsonb(profile.to_json()), chosen, index_id, scope),
             ).fetchall()
         except psycopg.errors.NoDataFound as error:
             raise NotFound(error.diag.message_primary) from error

@@ -132,6 +132,8 @@ insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 insert into corpuscope.lexical_garbage select index_id, -id from public.chunks where collection_id = '{c}';
+select public.save_scope('{c}', 'canary', array_agg(id), array_agg(0), array_agg(21)) from public.documents
+    where collection_id = '{c}';
 insert into public.health_checks (collection_id, index_id, reason)
     select collection_id, index_id, 'canary' from public.chunks where collection_id = '{c}';
 insert into public.health_members (check_id, chunk_id, collection_id, shape)
