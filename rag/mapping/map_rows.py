@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,8 +16,9 @@ from psycopg.types.json import Jsonb
 from rag.evaluation.errand import ErrandEnded
 from rag.mapping.maps import Phase
 
-#: Points written by one statement.
+#: Points written by one statement, and vectors read by one.
 _AT_ONCE = 20_000
+_PAGE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,8 @@ def begin_map(conn: Connection[Any], map_id: int) -> MapRequest | None:
             " reason = null, hint = null"
             " from public.indexes i join public.embedding_models e on e.id = i.model_id"
             " where m.id = %s and i.id = m.index_id and m.state in ('queued', 'running')"
-            " returning m.id, m.collection_id, m.index_id, e.dimensions, m.settings, m.seed,"
-            " (select coalesce(sum(x.embedded_count), 0) from public.index_documents x where x.index_id = m.index_id)::int"
-            " as embedded",
+            " returning m.id, m.collection_id, m.index_id, e.dimensions, m.settings, m.seed, (select"
+            " coalesce(sum(x.embedded_count), 0)::int from public.index_documents x where x.index_id = i.id) embedded",
             [map_id],
         ).fetchone()
     if found is not None:
@@ -53,14 +53,68 @@ def begin_map(conn: Connection[Any], map_id: int) -> MapRequest | None:
     return found
 
 
-def read_vectors(conn: Connection[Any], index_id: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-    """(chunk ids [n], vectors [n, d]) of all that have a vector, in the order of the chunks' ids, some at a time."""
-    statement = "select chunk_id, embedding from public.embeddings where index_id = %s order by chunk_id"
-    with conn.cursor(name="map_vectors", binary=True) as cursor:
-        cursor.execute(statement, [index_id])
-        while rows := cursor.fetchmany(2000):
-            ids = np.array([row[0] for row in rows], np.int64)
-            yield ids, np.stack([row[1].to_numpy() for row in rows]).astype(np.float16)
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some chunks and their vectors, [n, d]; ``last`` is where the next page goes on."""
+
+    chunks: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+    last: tuple[UUID, int]
+
+
+def read_page(
+    conn: Connection[Any], index_id: int, after: tuple[UUID, int] | None, *, missing_on: int | None = None
+) -> Page | None:
+    """The next chunks of an index that have a vector, document by document; None when there are no more.
+
+    With ``missing_on``, those alone that have no point on this map.
+    """
+    rows = conn.execute(
+        "select e.document_id, e.chunk_id, e.embedding from public.embeddings e"
+        " where e.index_id = %(index)s and (e.document_id, e.chunk_id) > (%(document)s, %(chunk)s)"
+        " and (%(map)s::bigint is null or not exists"
+        "      (select from public.map_points p where p.chunk_id = e.chunk_id and p.map_id = %(map)s))"
+        " order by e.document_id, e.chunk_id limit %(most)s",
+        {
+            "index": index_id,
+            "document": after[0] if after else UUID(int=0),
+            "chunk": after[1] if after else -1,
+            "map": missing_on,
+            "most": _PAGE,
+        },
+    ).fetchall()
+    if not rows:
+        return None
+    chunks = np.array([row[1] for row in rows], np.int64)
+    return Page(chunks, _stack([row[2] for row in rows]), (rows[-1][0], rows[-1][1]))
+
+
+@dataclass(frozen=True, slots=True)
+class PointPage:
+    """Some points of a map: places, [n, 2] in map units, leaves, and the vectors of their chunks."""
+
+    places: NDArray[np.int64]
+    xy: NDArray[np.int64]
+    leaves: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+
+
+def read_points(conn: Connection[Any], map_id: int, after: int) -> PointPage | None:
+    """The next points after a place, in the order of their places; None when there are no more."""
+    rows = conn.execute(
+        "select p.place, p.x, p.y, p.leaf, e.embedding from public.map_points p"
+        " join public.embeddings e on e.chunk_id = p.chunk_id"
+        " where p.map_id = %s and p.place > %s order by p.place limit %s",
+        [map_id, after, _PAGE],
+    ).fetchall()
+    if not rows:
+        return None
+    numbers = np.array([row[:4] for row in rows], np.int64)
+    return PointPage(numbers[:, 0], numbers[:, 1:3], numbers[:, 3], _stack([row[4] for row in rows]))
+
+
+def _stack(vectors: list[Any]) -> NDArray[np.float16]:
+    return np.stack([vector.to_numpy() for vector in vectors]).astype(np.float16)
 
 
 def note_progress(conn: Connection[Any], map_id: int, phase: Phase, done: int, total: int) -> None:
@@ -79,7 +133,6 @@ def save_points(
     request: MapRequest,
     chunks: NDArray[np.int64],
     xy: NDArray[np.int32],
-    timings: Mapping[str, Any],
 ) -> None:
     """Write the points, [n] chunk ids at [n, 2] in map units: from now on the map can be looked at."""
     for start in range(0, len(chunks), _AT_ONCE):
@@ -88,9 +141,9 @@ def save_points(
         insert_points(conn, request.id, places, chunks[some], xy[some])
     _expect(
         conn.execute(
-            "update public.maps set points = %s, phase = 'clusters', done = 0, total = 0, timings = timings || %s,"
-            " version = version + 1, drawn_at = now(), touched_at = now() where id = %s and state = 'running'",
-            [len(chunks), Jsonb(dict(timings)), request.id],
+            "update public.maps set points = %s, phase = 'clusters', done = 0, total = 0, version = version + 1,"
+            " drawn_at = now(), touched_at = now() where id = %s and state = 'running'",
+            [len(chunks), request.id],
         ).rowcount
     )
 
@@ -152,8 +205,8 @@ def finish_map(
     _expect(
         conn.execute(
             "update public.maps set state = 'done', phase = null, done = points, total = points, trustworthiness = %s,"
-            " timings = timings || %s, reason = %s, hint = null, touched_at = now(), finished_at = now()"
-            " where id = %s and state = 'running'",
+            " version = version + 1, timings = timings || %s, reason = %s, hint = null, touched_at = now(),"
+            " finished_at = now() where id = %s and state = 'running'",
             [trustworthiness, Jsonb(dict(timings)), reason, map_id],
         ).rowcount
     )
@@ -180,3 +233,47 @@ def fail_map(conn: Connection[Any], map_id: int, reason: str, hint: str) -> None
 def _expect(rows: int) -> None:
     if not rows:
         raise ErrandEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A map that may have chunks to place on it."""
+
+    id: int
+    index_id: int
+
+
+def find_placing(conn: Connection[Any], map_id: int) -> Placing | None:
+    """The map; None when it is gone, or isn't made yet."""
+    with conn.cursor(row_factory=class_row(Placing)) as cursor:
+        return cursor.execute(
+            "select id, index_id from public.maps where id = %s and state = 'done' and drawn_at is not null", [map_id]
+        ).fetchone()
+
+
+def add_points(
+    conn: Connection[Any],
+    map_id: int,
+    chunks: NDArray[np.int64],
+    xy: NDArray[np.integer[Any]],
+    leaves: NDArray[np.integer[Any]],
+) -> int:
+    """Write points that were placed later; how many there are. Those left out are not tried again for their sake."""
+    row = conn.execute("select points from public.maps where id = %s for no key update", [map_id]).fetchone()
+    if row is None:
+        return 0
+    added = insert_points(conn, map_id, row[0] + np.arange(len(chunks)), chunks, xy, leaves)
+    conn.execute(
+        "update public.maps set points = points + %s, left_out = %s, version = version + 1 where id = %s",
+        [len(chunks) if added else 0, len(chunks) - added, map_id],
+    )
+    return added
+
+
+def note_left_out(conn: Connection[Any], map_id: int) -> None:
+    """Nothing can be placed on a map without points: don't try until there are more chunks than now."""
+    conn.execute(
+        "update public.maps m set left_out = c.missing from public.maps o"
+        " cross join lateral corpuscope.count_map(o.id, o.index_id) c where o.id = %s and m.id = o.id",
+        [map_id],
+    )

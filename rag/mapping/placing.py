@@ -11,9 +11,12 @@ from pgvector import HalfVector
 from psycopg import Connection
 
 from rag.errors import InvalidInput, NotFound
+from rag.mapping.maps import EXTENT
+from rag.mapping.neighbours import nearest
 
 #: Points that decide about the place of another one.
 VOTERS = 15
+_ROWS = 1024
 
 
 def place_vectors(conn: Connection[Any], map_id: int, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,6 +38,49 @@ def middle(points: NDArray[np.float32], similarities: NDArray[np.float32]) -> ND
     """The place for something with these similarities to these points ([k, 2], best first)."""
     weights = np.maximum(similarities - similarities.min(), 1e-6) ** 2
     return np.asarray((points * weights[:, None]).sum(0) / weights.sum(), np.float32)
+
+
+class Voters:
+    """For each of some unit vectors the points that are nearest to it, of all that it hears of."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        n = len(vectors)
+        self._vectors = vectors
+        self._similarities = np.full((n, VOTERS), -np.inf, np.float32)
+        self._points = np.zeros((n, VOTERS, 3), np.int64)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it heard of no point at all."""
+        return bool(np.isinf(self._similarities).all())
+
+    def hear(self, vectors: NDArray[np.float32], xy: NDArray[np.int64], leaves: NDArray[np.int64]) -> None:
+        """Points: their unit vectors, [m, 2] in map units, and the clusters they are in."""
+        points = np.column_stack([xy, leaves])
+        for start in range(0, len(self._vectors), _ROWS):
+            rows = slice(start, start + _ROWS)
+            similarities = self._vectors[rows] @ vectors.T
+            best = nearest(similarities, min(VOTERS, len(vectors)))
+            known = np.concatenate([self._similarities[rows], np.take_along_axis(similarities, best, 1)], 1)
+            those = np.concatenate([self._points[rows], points[best]], 1)
+            kept = nearest(known, VOTERS)
+            self._similarities[rows] = np.take_along_axis(known, kept, 1)
+            self._points[rows] = np.take_along_axis(those, kept[:, :, None], 1)
+
+    def decide(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[n, 2] in map units, and the leaf that most of those near it are in, -1 for none."""
+        n = len(self._vectors)
+        xy, leaves = np.zeros((n, 2), np.int64), np.full(n, -1, np.int64)
+        for row, (similarities, points) in enumerate(zip(self._similarities, self._points, strict=True)):
+            known = np.isfinite(similarities)
+            xy[row] = np.rint(middle(points[known, :2].astype(np.float32), similarities[known]))
+            leaves[row] = _majority(points[known, 2])
+        return np.clip(xy, 0, EXTENT), leaves
+
+
+def _majority(leaves: NDArray[np.int64]) -> int:
+    found, counts = np.unique(leaves, return_counts=True)
+    return int(found[counts.argmax()])
 
 
 def _nearest(conn: Connection[Any], map_id: int, vector: NDArray[np.float32]) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-Queue = Literal["ingest", "embed", "answer", "evaluate"]
+Queue = Literal["ingest", "embed", "answer", "evaluate", "map"]
 
 #: Seconds that a message stays with its reader; extended while work runs, so it only matters after a kill.
 LEASE_S = 30.0

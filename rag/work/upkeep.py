@@ -51,9 +51,10 @@ def find_lost_work(conn: Connection[Any]) -> bool:
     """Queue what lost messages would have asked for."""
     row = conn.execute(
         "select corpuscope.requeue_missing() + corpuscope.requeue_answers() + corpuscope.requeue_evaluations()"
+        " + corpuscope.requeue_maps() + corpuscope.requeue_namings()"
     ).fetchone()
     if row and row[0]:
-        log.warning("Work on %d documents, chunks, answers or evaluations had been lost; it was queued again.", row[0])
+        log.warning("Work on %d documents, answers, evaluations or maps had been lost; it was queued again.", row[0])
     return False
 
 
@@ -94,6 +95,12 @@ def keep_vector_indexes(conn: Connection[Any]) -> bool:
     return False
 
 
+def place_new_chunks(conn: Connection[Any]) -> bool:
+    """Ask that chunks be placed on the maps of their index which came after these were made."""
+    conn.execute("select corpuscope.send_placing()")
+    return False
+
+
 def forget_old_accounts(conn: Connection[Any]) -> bool:
     """Remove old sessions, links and counts of failures, and guests who did not come back."""
     conn.execute("select corpuscope.forget_old_accounts()")
@@ -108,5 +115,6 @@ STEPS: dict[Callable[[Connection[Any]], bool], int] = {
     declare_ready: 1,
     empty_retired: 1,
     keep_vector_indexes: 3,
+    place_new_chunks: 3,
     forget_old_accounts: 360,  # hourly: daily would be never where workers are started every morning
 }

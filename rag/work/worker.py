@@ -1,4 +1,4 @@
-"""The worker parses, embeds, answers and evaluates. Any number of workers on any number of hosts share the queue."""
+"""The worker parses, embeds, answers, evaluates and maps. Any number of workers on any hosts share the queue."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from psycopg import Connection
 from rag.chat.answering import answer_message, fail_answer
 from rag.chunks.tokens import TokenCounter
 from rag.errors import ModelError
+from rag.mapping.mapmaker import MapMaker
 from rag.reading.languages import detect_language
 from rag.reading.parsed import ParseLimits
 from rag.reading.parsing import Parser
@@ -31,6 +32,7 @@ from rag.work.ingesting import IngestTools, ingest, mark_failed
 from rag.work.jobloop import JobLoop
 from rag.work.jobs import Backoff, Job, Queue
 from rag.work.leases import Lease, LeaseKeeper
+from rag.work.mapping import map_loop
 from rag.work.modelnotes import ModelNotes, WatchedPool, note_baseline
 from rag.work.upkeep import keep_up
 from rag.work.wakeup import WakeUp
@@ -38,7 +40,7 @@ from rag.work.workplace import Stopping, Workplace
 
 log = logging.getLogger(__name__)
 
-ALL_QUEUES: tuple[Queue, ...] = ("ingest", "embed", "answer", "evaluate")
+ALL_QUEUES: tuple[Queue, ...] = ("ingest", "embed", "answer", "evaluate", "map")
 
 #: Chats that one worker streams side by side.
 ANSWER_THREADS = 4
@@ -113,6 +115,8 @@ def _duties(workplace: Workplace, settings: Settings, queues: Sequence[Queue]) -
         duties += [(f"answer-{n}", loop.run) for n in range(1, ANSWER_THREADS + 1)]
     if "evaluate" in queues:
         duties.append(("evaluate", evaluate_loop(workplace, settings).run))
+    if "map" in queues:
+        duties.append(("map", partial(_run_maps, workplace, settings)))
     return duties
 
 
@@ -162,6 +166,12 @@ def _run_ingest(workplace: Workplace, settings: Settings) -> None:
                 ingest(workplace.database, document, tools, lambda: workplace.stop.is_set() or lease.lost)
 
         JobLoop(workplace, "ingest", handle, give_up_document, killed=_PARSE_KILLED).run()
+
+
+def _run_maps(workplace: Workplace, settings: Settings) -> None:
+    """The thread of maps with a process of its own that computes them."""
+    with MapMaker(settings.corpuscope_home) as maker:
+        map_loop(workplace, settings, maker).run()
 
 
 def give_up_document(conn: Connection[Any], job: Job, reason: str, hint: str) -> None:
