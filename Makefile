@@ -18,7 +18,7 @@ PYTHON ?=
 # Two first starts at once: the second waits until the first has installed.
 LOCK := $(if $(shell command -v flock),flock Makefile,)
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench lock map clean
 
 run: $(RUNS)
 	@exec $(VENV)/bin/corpuscope
@@ -38,6 +38,10 @@ bench: $(RUNS)
 lock: $(TESTS)
 	$(PIP) freeze --exclude-editable | sed -e 's/+cpu$$//' > constraints.txt
 	touch $(RUNS) $(TESTS)
+
+# The bundle that draws maps, after a change of corpuscope/map/source. It is committed: only this needs npm.
+map:
+	cd corpuscope/map && npm install --no-package-lock --no-audit --no-fund && npm run build
 
 # The environment and the caches; never the data in CORPUSCOPE_HOME.
 clean:

@@ -1,6 +1,8 @@
 // Bundles source/ into build/, which is committed: running and testing need no npm.
 import { build } from "esbuild"
-import { readFile, rm, writeFile } from "node:fs/promises"
+import { createHash } from "node:crypto"
+import { readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { basename } from "node:path"
 
 await rm("build", { recursive: true, force: true })
 await build({
@@ -22,3 +24,10 @@ const notices = await Promise.all(
   }),
 )
 await writeFile("build/LICENSES.txt", `The bundle contains these packages.\n\n${notices.join("\n---\n\n")}`)
+
+// So that a test without npm can tell whether the bundle is of these sources.
+const sources = ["package.json", "build.mjs", ...(await readdir("source")).map((name) => `source/${name}`)]
+sources.sort((one, other) => (basename(one) < basename(other) ? -1 : 1))
+const digest = createHash("sha256")
+for (const path of sources) digest.update(await readFile(path))
+await writeFile("build/SOURCES", `${digest.digest("hex")}\n`)

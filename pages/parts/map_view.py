@@ -21,6 +21,8 @@ EXTENT = 65535
 _HTML = '<div class="cs-map"></div>\n'
 #: No colour of the palette: drawn in a plain grey.
 NO_COLOUR = -1
+#: Beyond this a number is no coordinate of a view or a corner.
+_FARTHEST = 1e7
 
 MarkKind = Literal["star", "hit", "cut", "cited", "missed", "found"]
 
@@ -184,7 +186,7 @@ def _numbers(value: Any, count: int) -> list[float] | None:
     if not isinstance(value, list) or len(value) != count:
         return None
     plain = [float(number) for number in value if isinstance(number, int | float) and not isinstance(number, bool)]
-    return plain if len(plain) == count and all(abs(number) < 1e7 for number in plain) else None
+    return plain if len(plain) == count and all(abs(number) < _FARTHEST for number in plain) else None
 
 
 def _colours(colours: Colours) -> dict[str, Any]:
