@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from rag.health.phrase_sets import Ints, PhraseSets
 
+Small = NDArray[np.int32]
+
 #: Sets that share a rare element are compared each with each while they are no more than this. In a larger family each
 #: is compared with its first one and with the next few in the order of their sketches, which keeps it together.
 FAMILY = 48
 FAMILY_NEIGHBOURS = 6
 #: Comparisons that are made at most: with more, families begin sooner.
-MOST_COMPARED = 20_000_000
-_BLOCK = 50_000
+MOST_COMPARED = 10_000_000
+_BLOCK = 20_000
+_AT_ONCE = 5_000_000
+_LOW = 0xFFFFFFFF
 #: Sketches by which large families are put in order, a different one for each element in turn.
 _SKETCHES = 8
 
@@ -38,34 +42,41 @@ class Pairs:
 
 def join_sets(sets: PhraseSets, floor: float) -> Pairs:
     """All pairs of shapes whose phrases overlap by at least ``floor`` (0 to 1, exclusive of 0)."""
-    import scipy.sparse as sparse
-
-    shapes, sizes = len(sets.starts) - 1, sets.sizes
-    _, element, frequency = np.unique(sets.hashes, return_inverse=True, return_counts=True)
-    owner = np.repeat(np.arange(shapes), sizes)
+    sizes = sets.sizes
+    element, frequency = _number(sets.hashes)
+    owner = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     shared = frequency[element] > 1
     element, owner = element[shared], owner[shared]
-    matrix = sparse.csr_matrix(
-        (np.ones(len(element), np.int32), (owner, element)), shape=(shapes, len(frequency)), dtype=np.int32
-    )
     prefix = _prefixes(owner, element, frequency, sizes, floor)
-    a, b = _candidates(owner[prefix], element[prefix], _sketches(sets))
-    long_enough = np.minimum(sizes[a], sizes[b]) >= floor * np.maximum(sizes[a], sizes[b])
-    a, b = a[long_enough], b[long_enough]
-    both = _shared_counts(matrix, a, b)
-    score = (both / np.maximum(1, sizes[a] + sizes[b] - both)).astype(np.float32)
+    codes = _candidates(owner[prefix], element[prefix], _sketches(sets))
+    del prefix
+    smaller, larger = _extremes(codes, sizes)
+    codes = codes[smaller >= floor * larger]
+    score = _scores(codes, owner, element, sizes, len(frequency))
     kept = score >= floor
-    return Pairs(a[kept], b[kept], score[kept], len(a))
+    return Pairs(codes[kept] >> 32, codes[kept] & _LOW, score[kept], len(codes))
 
 
-def _prefixes(owner: Ints, element: Ints, frequency: Ints, sizes: Ints, floor: float) -> Ints:
+def _number(hashes: NDArray[np.uint64]) -> tuple[Small, Small]:
+    """Each hash as a number from 0 on, and how often each number occurs."""
+    order = np.argsort(hashes, kind="stable")
+    ranked = hashes[order]
+    new = np.concatenate([[False], ranked[1:] != ranked[:-1]]) if len(ranked) else np.empty(0, bool)
+    del ranked
+    number = np.cumsum(new, dtype=np.int32)
+    element = np.empty(len(hashes), np.int32)
+    element[order] = number
+    return element, np.bincount(number).astype(np.int32)
+
+
+def _prefixes(owner: Small, element: Small, frequency: Small, sizes: Ints, floor: float) -> Ints:
     """Places of the entries that are among the rarest of their set; those that nothing shares come before all."""
     order = np.lexsort((element, frequency[element], owner))
     held = np.bincount(owner, minlength=len(sizes))
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(held) - held, held)
+    rank = np.arange(len(order), dtype=np.int32) - np.repeat((np.cumsum(held) - held).astype(np.int32), held)
     alone = sizes - held
     length = sizes - np.ceil(floor * sizes - 1e-9).astype(np.int64) + 1 - alone
-    return np.asarray(order[rank < length[owner[order]]])
+    return np.asarray(order[rank < length.astype(np.int32)[owner[order]]])
 
 
 def _sketches(sets: PhraseSets) -> NDArray[np.uint64]:
@@ -82,25 +93,29 @@ def _sketches(sets: PhraseSets) -> NDArray[np.uint64]:
     return found
 
 
-def _candidates(owner: Ints, element: Ints, sketches: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+def _candidates(owner: Small, element: Small, sketches: NDArray[np.uint64]) -> Ints:
+    """Pairs of shapes that share one of these entries, each once and in order, as codes."""
     order = np.lexsort((owner, sketches[element % _SKETCHES, owner], element))
-    owner, element = owner[order], element[order]
-    if not len(owner):
-        return owner, owner
+    owners: Ints = owner[order].astype(np.int64)
+    element = element[order]
+    if not len(owners):
+        return owners
     begins = np.flatnonzero(np.concatenate([[True], element[1:] != element[:-1]]))
     counts = np.diff(np.append(begins, len(element)))
     limit = _family_limit(counts)
-    reach = np.repeat(np.where(counts > limit, FAMILY_NEIGHBOURS, limit), counts)
-    codes = [_hub_codes(owner, begins, counts, limit)]
-    at = np.arange(len(owner))
+    reach = np.repeat(np.where(counts > limit, FAMILY_NEIGHBOURS, limit).astype(np.int16), counts)
+    found = np.unique(_hub_codes(owners, begins, counts, limit))
+    waiting: list[Ints] = []
+    at = np.arange(len(owners))
     for step in range(1, limit):
-        at = at[at + step < len(owner)]
+        at = at[at + step < len(owners)]
         at = at[(element[at + step] == element[at]) & (reach[at] >= step)]
         if not len(at):
             break
-        codes.append(_codes(owner[at], owner[at + step]))
-    found = np.unique(np.concatenate(codes))
-    return found >> 32, found & 0xFFFFFFFF
+        waiting.append(_codes(owners[at], owners[at + step]))
+        if sum(map(len, waiting)) > _AT_ONCE:
+            found, waiting = np.unique(np.concatenate([found, *waiting])), []
+    return np.unique(np.concatenate([found, *waiting]))
 
 
 def _family_limit(counts: Ints) -> int:
@@ -128,11 +143,24 @@ def _codes(a: Ints, b: Ints) -> Ints:
     return np.asarray(np.minimum(a, b) << 32 | np.maximum(a, b))
 
 
-def _shared_counts(matrix: object, a: Ints, b: Ints) -> Ints:
-    """How many elements each pair of rows shares."""
-    both = np.zeros(len(a), np.int64)
-    for start in range(0, len(a), _BLOCK):
+def _extremes(codes: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    a, b = sizes[codes >> 32], sizes[codes & _LOW]
+    return np.minimum(a, b), np.maximum(a, b)
+
+
+def _scores(codes: Ints, owner: Small, element: Small, sizes: Ints, elements: int) -> NDArray[np.float32]:
+    """The Jaccard index of each pair; ``owner`` and ``element`` are all entries that are shared at all."""
+    import scipy.sparse as sparse
+
+    starts = np.searchsorted(owner, np.arange(len(sizes) + 1)).astype(np.int32)
+    matrix = sparse.csr_matrix(
+        (np.ones(len(element), np.int16), element, starts), shape=(len(sizes), elements), copy=False
+    )
+    matrix.sort_indices()
+    score = np.zeros(len(codes), np.float32)
+    for start in range(0, len(codes), _BLOCK):
         part = slice(start, start + _BLOCK)
-        product = matrix[a[part]].multiply(matrix[b[part]])  # type: ignore[index]
-        both[part] = np.asarray(product.sum(axis=1)).ravel()
-    return both
+        a, b = codes[part] >> 32, codes[part] & _LOW
+        both = np.asarray(matrix[a].multiply(matrix[b]).sum(axis=1)).ravel()
+        score[part] = both / np.maximum(1, sizes[a] + sizes[b] - both)
+    return score

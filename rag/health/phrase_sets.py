@@ -96,18 +96,19 @@ class PhraseReader:
 
     def finish(self) -> PhraseSets:
         """What was read, with equal sets found."""
-        empty_hashes, empty = np.empty(0, np.uint64), np.empty(0, np.int64)
-        hashes = np.concatenate([empty_hashes, *self._hashes])
+        empty = np.empty(0, np.int64)
+        hashes = np.concatenate([np.empty(0, np.uint64), *self._hashes])
+        self._hashes.clear()
         sizes = np.concatenate([empty, *self._sizes])
         words = np.concatenate([empty, *self._words])
         first = np.array(self._first, np.int64)
         shape_of, kept = _same_sets(hashes, sizes)
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        chosen = [hashes[starts[row] : starts[row + 1]] for row in kept]
+        is_kept = np.zeros(len(sizes), bool)
+        is_kept[kept] = True
         return PhraseSets(
             shape=shape_of[first],
             starts=np.concatenate([[0], np.cumsum(sizes[kept])]).astype(np.int64),
-            hashes=np.concatenate([empty_hashes, *chosen]),
+            hashes=hashes[np.repeat(is_kept, sizes)],
             words=words[first],
             common=self._common_share(words)[first],
         )

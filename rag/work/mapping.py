@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from rag.health import health_job, health_rows
 from rag.mapping import label_proposals, map_job, map_rows, naming_rows
 from rag.mapping.map_job import MapErrand
 from rag.mapping.mapmaker import MapMaker
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "map": Kind(map_job.make_map, map_rows.fail_map),
     "place": Kind(map_job.place_new, _forget),
     "labels": Kind(label_proposals.name_clusters, naming_rows.fail_naming),
+    "health": Kind(health_job.check_health, health_rows.fail_check),
 }
 
 

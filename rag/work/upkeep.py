@@ -51,7 +51,7 @@ def find_lost_work(conn: Connection[Any]) -> bool:
     """Queue what lost messages would have asked for."""
     row = conn.execute(
         "select corpuscope.requeue_missing() + corpuscope.requeue_answers() + corpuscope.requeue_evaluations()"
-        " + corpuscope.requeue_maps() + corpuscope.requeue_namings()"
+        " + corpuscope.requeue_maps() + corpuscope.requeue_namings() + corpuscope.requeue_health_checks()"
     ).fetchone()
     if row and row[0]:
         log.warning("Work on %d documents, answers, evaluations or maps had been lost; it was queued again.", row[0])
