@@ -13,12 +13,13 @@ from pages.parts.question_detail import show_passage, take_back_states
 from pages.parts.session import connect
 from pages.parts.words import count, duration, guarded, plain, show_error
 from rag.corpus.progress import RateMeter
-from rag.errors import CorpuscopeError
+from rag.errors import CorpuscopeError, NotFound
 from rag.evaluation.draft_requests import MOST, DraftRequest, cancel_request, latest_request, request_drafts
 from rag.evaluation.judged_passages import list_passages
 from rag.evaluation.question_sets import MAX_QUESTION, Question, QuestionSet, State
 from rag.evaluation.questions import decide_drafts, edit_question, page_questions, set_states
 from rag.records import Collection
+from rag.retrieval.scopes import read_scope
 
 _AT_ONCE = 10
 _SEEN = "drafts_seen"
@@ -26,16 +27,7 @@ _SEEN = "drafts_seen"
 
 def draft_form(chosen: QuestionSet) -> None:
     """How many, and who writes them."""
-    model = product().settings.chat_model
-    if model:
-        st.markdown(
-            f"The chat model `{plain(model)}` reads passages from all your documents and writes a question on each."
-        )
-    else:
-        st.markdown(
-            "There is no chat model (the setting `CHAT_MODEL`), so questions are made of headings and sentences: "
-            "plainer, and in the words of their passages, which flatters search by words."
-        )
+    st.markdown(describe_writer("passages from all your documents"))
     st.caption("Each is a draft with the passage that answers it, and counts only once somebody has accepted it.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.number_input("How many", 1, MOST, 20, key="drafts_wanted", width=140)
@@ -48,6 +40,16 @@ def draft_form(chosen: QuestionSet) -> None:
                 return
             notify("The questions are being drafted.", icon="edit_note")
             st.rerun()
+
+
+def describe_writer(source: str = "them") -> str:
+    """Who writes the questions and of what, as Markdown: a chat model that reads ``source``, or nobody."""
+    if model := product().settings.chat_model:
+        return f"The chat model `{plain(model)}` reads {source} and writes a question on each."
+    return (
+        "There is no chat model (the setting `CHAT_MODEL`), so questions are made of headings and sentences: "
+        "plainer, and in the words of their passages, which flatters search by words."
+    )
 
 
 def watch_drafting(chosen: QuestionSet, request: DraftRequest | None) -> None:
@@ -82,6 +84,8 @@ def _progress(set_id: int) -> None:
         words += f" · {rate * 60:,.0f} a minute · {duration((request.wanted - request.made) / rate)} to go"
     elif request.state == "queued":
         words += " · waiting for a worker"
+    if request.scope_id is not None:
+        words += f" · {_describe_source(request.scope_id)}"
     with st.container(horizontal=True, vertical_alignment="center", key="draft-bar"):
         st.progress(min(1.0, request.made / request.wanted), text=words)
         if st.button("Stop", key="stop_drafting", icon=":material/stop:", disabled=request.cancel_requested):
@@ -89,6 +93,14 @@ def _progress(set_id: int) -> None:
                 cancel_request(conn, request.id)
     if request.reason:
         st.caption(f":orange[{plain(request.reason)}]")
+
+
+def _describe_source(scope_id: int) -> str:
+    try:
+        with connect() as conn:
+            return f"from {read_scope(conn, scope_id).size}"
+    except NotFound:  # somebody else's selection
+        return "from selected passages"
 
 
 def _tell(request: DraftRequest) -> None:

@@ -19,7 +19,10 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """How far one is; ``writer`` is the chat model, or empty where headings and sentences were made into questions."""
+    """How far one is; ``writer`` is the chat model, or empty where headings and sentences were made into questions.
+
+    ``scope_id`` is the selection of passages that is asked about, None for all documents.
+    """
 
     id: int
     set_id: int
@@ -33,6 +36,7 @@ class DraftRequest:
     cancel_requested: bool
     created_by: UUID
     created_at: datetime
+    scope_id: int | None = None
 
     @property
     def active(self) -> bool:
@@ -56,24 +60,28 @@ class Source:
 
 
 _COLUMNS = (
-    "id, set_id, collection_id, wanted, made, state, writer, reason, hint, cancel_requested, created_by, created_at"
+    "id, set_id, collection_id, wanted, made, state, writer, reason, hint, cancel_requested, created_by, created_at,"
+    " scope_id"
 )
 
 
 # As the person who asks ------------------------------------------------------------------------------------------
 
 
-def request_drafts(conn: psycopg.Connection[Any], set_id: int, wanted: int) -> int:
-    """Ask for so many drafts in a set; a trigger sends it to a worker. Returns the request's id."""
+def request_drafts(conn: psycopg.Connection[Any], set_id: int, wanted: int, scope: int | None = None) -> int:
+    """Ask for so many drafts in a set; a trigger sends it to a worker. Returns the request's id.
+
+    With a ``scope`` (:mod:`rag.retrieval.scopes`) they are about its passages alone.
+    """
     if not 1 <= wanted <= MOST:
         raise InvalidInput(f"Between 1 and {MOST} questions can be drafted at once.")
     with refusals("draft questions in"):
         row = conn.execute(
             """
-            insert into public.question_drafts (set_id, collection_id, wanted)
-            select id, collection_id, %s from public.evaluation_sets where id = %s returning id
+            insert into public.question_drafts (set_id, collection_id, wanted, scope_id)
+            select id, collection_id, %s, %s from public.evaluation_sets where id = %s returning id
             """,
-            [wanted, set_id],
+            [wanted, scope, set_id],
         ).fetchone()
     if row is None:
         raise NotFound("That set of questions doesn't exist, or it isn't shared with you.")
@@ -97,7 +105,10 @@ def cancel_request(conn: psycopg.Connection[Any], request_id: int) -> None:
 
 
 def choose_sources(conn: psycopg.Connection[Any], request: DraftRequest, most: int) -> list[Source]:
-    """Chunks of the active index that the set asks nothing about yet, in turn from all documents."""
+    """Chunks of the active index that the set asks nothing about yet, in turn from all documents.
+
+    Where the request has a scope, only those in it.
+    """
     with conn.cursor(row_factory=class_row(Source)) as cursor:
         return cursor.execute(
             """
@@ -109,6 +120,7 @@ def choose_sources(conn: psycopg.Connection[Any], request: DraftRequest, most: i
                 join public.index_documents x on x.index_id = k.index_id and x.document_id = k.document_id
                 where c.id = %(collection)s and not k.excluded and length(k.text) >= 80
                   and x.text_revision = d.text_revision
+                  and (%(scope)s::bigint is null or k.id in (select public.scope_members(%(scope)s)))
                   and not exists (
                       select from public.judgements j join public.questions q on q.id = j.question_id
                       where q.set_id = %(set)s and j.document_id = k.document_id
@@ -120,7 +132,12 @@ def choose_sources(conn: psycopg.Connection[Any], request: DraftRequest, most: i
             from picked p join public.chunks k using (id) join public.documents d on d.id = k.document_id
             order by p.turn, md5(k.id::text)
             """,
-            {"collection": request.collection_id, "set": request.set_id, "most": most},
+            {
+                "collection": request.collection_id,
+                "set": request.set_id,
+                "scope": request.scope_id,
+                "most": most,
+            },
         ).fetchall()
 
 

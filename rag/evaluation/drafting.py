@@ -82,7 +82,8 @@ class _Drafting:
             if phrased := self._ask(source):
                 self._store(source, phrased)
         if not self.made:
-            self._end("failed", "There is nothing to ask about that the set doesn't ask already.")
+            where = " in that selection" if self.request.scope_id is not None else ""
+            self._end("failed", f"There is nothing to ask about{where} that the set doesn't ask already.")
         elif self.made < self.request.wanted:
             self._end("done", "There were no more passages to ask about.")
         else:

@@ -35,7 +35,8 @@ def retrieve(
     ``vector`` is the question under the model of the index searched, ``index_id`` or else the collection's active one;
     only a lexical search goes without. ``documents`` and a ``scope``'s id restrict the hits to these. Neither a higher
     threshold nor a smaller k ever adds a hit. Raises what :func:`rag.retrieval.search.search` does, and
-    :class:`ModelError` or :class:`NotAllowed` where the profile's reranker can't be had: nothing is left out in silence.
+    :class:`ModelError` or :class:`NotAllowed` where the profile's reranker can't be had: nothing is left out in
+    silence.
     """
     if profile.rerank is None:
         with open_conn() as conn:

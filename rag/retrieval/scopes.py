@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,14 @@ class Stretch(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+
+
+class Piece(NamedTuple):
+    """A :class:`Stretch` of its own."""
+
+    document_id: UUID
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)

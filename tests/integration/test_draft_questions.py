@@ -15,6 +15,7 @@ from rag.evaluation.errand import Errand
 from rag.evaluation.judged_passages import list_passages
 from rag.evaluation.question_sets import create_set, list_questions
 from rag.evaluation.questions import decide_drafts
+from rag.retrieval.scopes import Piece, make_scope
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.work.leases import LeaseLost
@@ -86,6 +87,20 @@ def test_a_chat_model_writes_them(database: Database, questions: int, alice: UUI
     with database.as_user(alice) as conn:
         (question,) = list_questions(conn, questions, ("draft",))
         assert question.text == "How long may I bring the Falcon pump back?"
+
+
+def test_only_a_selection_is_asked_about(database: Database, library: Library, questions: int, alice: UUID) -> None:
+    lake = library.value("select id from public.documents where name = 'lake.txt'")
+    with database.as_user(alice) as conn:
+        scope = make_scope(conn, library.collection, None, [Piece(lake, 0, len(LAKE))])
+        number = request_drafts(conn, questions, 20, scope)
+    draft(errand(database), number)
+    done = outcome(database, alice, questions)
+    assert done.scope_id == scope
+    assert done.made > 0
+    with database.as_user(alice) as conn:
+        rows = conn.execute("select distinct document_id from public.judgements").fetchall()
+    assert rows == [(lake,)]
 
 
 def test_a_models_failure_ends_in_words(database: Database, questions: int, alice: UUID) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -17,18 +17,10 @@ from rag.corpus.texts import correct_text
 from rag.errors import InvalidInput, NotAllowed, NotFound
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
-from rag.retrieval.scopes import delete_scope, find_scope, list_scopes, make_scope, name_scope, read_scope
+from rag.retrieval.scopes import Piece, delete_scope, find_scope, list_scopes, make_scope, name_scope, read_scope
 from rag.retrieval.search import search
 from rag.store.database import Database
 from tests.integration.searchable import active_index, add_document
-
-
-class Piece(NamedTuple):
-    """A span, as a selection on the map has them."""
-
-    document_id: UUID
-    start: int
-    end: int
 
 
 def save(database: Database, user: UUID, collection: UUID, *spans: Piece, name: str | None = None) -> int:
