@@ -16,7 +16,7 @@ import psycopg
 from pgvector import HalfVector
 
 from rag.errors import InvalidInput
-from rag.mapping.typed_words import MOST_WORDS, patterns_of, split_typed
+from rag.mapping.typed_words import patterns_of
 from rag.reading.languages import language_name
 
 Bytes = npt.NDArray[np.uint8]
@@ -191,21 +191,18 @@ def similarity_values(conn: Connection, size: MapSize, vector: npt.NDArray[np.fl
 
 def text_values(conn: Connection, size: MapSize, typed: str) -> Bytes:
     """1 where the passage contains every word that was typed, else 0; without a word 1 everywhere."""
-    words = split_typed(typed)
-    if not words:
+    patterns = patterns_of(typed)
+    if not patterns:
         found = present_values(conn, size)
         found[found == 0] = 1
         return found
-    slots = [patterns_of(word) for word in words] + [None] * (MOST_WORDS - len(words))
     row = conn.execute(
         """
         select string_agg(int4send(p.place), ''::bytea), null
         from public.map_points p join public.chunks c on c.id = p.chunk_id
-        where p.map_id = %s and c.text like any (%s)
-          and (%s::text[] is null or c.text like any (%s)) and (%s::text[] is null or c.text like any (%s))
-          and (%s::text[] is null or c.text like any (%s))
+        where p.map_id = %s and c.index_id = %s and c.text ilike all (%s)
         """,
-        [size.id, slots[0], *(slot for slot in slots[1:] for _ in range(2))],
+        [size.id, size.index_id, patterns],
     ).fetchone()
     found = present_values(conn, size)
     found[read_gathered(row)[0]] = 1
