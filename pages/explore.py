@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts import ask_map_panel
 from pages.parts.empty import no_documents, not_ready
-from pages.parts.explore_board import Panel, show_board
+from pages.parts.explore_board import PANEL, Panel, show_board
 from pages.parts.explore_desk import open_desk
 from pages.parts.explore_legend import show_legend
 from pages.parts.explore_making import show_first, show_notice
@@ -36,6 +36,8 @@ def show(collection: Collection) -> None:
         st.warning(plain(problem), icon=":material/link_off:")
     if desk.shown is not None:
         show_notice(desk)
+        if ask_map_panel.opened_by_link():
+            st.session_state[PANEL] = "ask"
         show_board(desk, PANELS)
     elif not desk.progress.embedded_total:
         not_ready(collection)

@@ -27,6 +27,8 @@ from rag.mapping.maps import CorpusMap
 from rag.records import Collection
 from rag.retrieval.profiles import RetrievalProfile
 
+_AIMED = "ask_map_aimed"
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -64,6 +66,14 @@ def show(collection: Collection, map_: CorpusMap) -> list[Mark]:
     return [*read_run_marks(desk), *marks]
 
 
+def opened_by_link() -> bool:
+    """Whether the look came by an address with a question or a run, which this panel is about; once for each."""
+    aimed, look = explore_state.aimed(), explore_state.look()
+    new = st.session_state.get(_AIMED) != aimed
+    st.session_state[_AIMED] = aimed
+    return new and bool(look.question or look.run)
+
+
 def marks_only(collection: Collection, map_: CorpusMap) -> list[Mark]:
     """The same marks where the panel itself is not drawn."""
     look = explore_state.look()
@@ -87,8 +97,12 @@ def _show_question(desk: AskDesk) -> list[Mark]:
         st.caption("The index of this map was retired: its passages can’t be searched. Make a new map.")
         return []
     if not question:
-        st.html('<p class="cs-quiet cs-flat">Ask something: its passages light up, and what is cut off is hollow.</p>')
-        sample_questions(desk.collection, key="explore", on_click=ask_this)
+        st.html(
+            '<p class="cs-quiet cs-flat">Ask something: the passages that come back get their rank on the map,'
+            " and those that the settings cut off are hollow.</p>"
+        )
+        if explore_state.look().run is None:
+            sample_questions(desk.collection, key="explore", on_click=ask_this)
         return []
     profile = settings_controls(desk)
     try:

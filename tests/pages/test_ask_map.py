@@ -112,6 +112,17 @@ def test_a_slider_asks_for_no_new_vector(open_page: OpenPage, product: Product, 
     assert asked == [1]
 
 
+def test_a_link_with_a_question_opens_this_panel_and_one_without_does_not(
+    open_page: OpenPage, drawn: CorpusMap
+) -> None:
+    app = open_page("explore", q=QUESTION)
+    assert "cs-asked-in" in texts(app)
+    app.session_state["explore_panel"] = "legend"
+    app.run()
+    assert "cs-asked-in" not in texts(app)
+    assert "ask_question" not in {field.key for field in open_page("explore").text_input}
+
+
 def test_marks_stay_while_another_panel_is_open(open_page: OpenPage, drawn: CorpusMap) -> None:
     app = open_ask(open_page, q=QUESTION, k="2")
     before = marks(app)
