@@ -10,6 +10,7 @@ import streamlit as st
 from pages.parts.addresses import read_uuid
 from pages.parts.answers import follow_answer, show_answer, show_question
 from pages.parts.chat_list import chat_list, chat_menu, open_chat
+from pages.parts.chat_scope import scope_chip, scope_in_address
 from pages.parts.empty import empty_state, no_documents, not_ready, sample_questions
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
@@ -31,20 +32,23 @@ def show_chat(collection: Collection, progress: Progress) -> None:
         current = find_current(chats)
         messages = list_messages(conn, current.id) if current else []
         left = tightest(my_limits(conn, collection.id), "questions today")
+    pending = scope_in_address(collection) if current is None else None
     chat_list(chats, current.id if current else None)
     typed = question_input(collection, left)
     question = typed or st.session_state.pop(_ASKED, None)
     if question:
         try:
-            put_question(collection, current, question)
+            put_question(collection, current, question, pending)
         except LimitReached as error:
             show_error(error)
     # Replaced at once when a chat begins: what was in it would stand beside the answer as long as that is written.
     beginning = st.empty()
     if current is None:
         with beginning.container():
+            scope_chip(None, pending)
             show_beginning(collection)
         return
+    scope_chip(current, None)
     if hindrance := _hindrance(messages, progress):
         st.warning(hindrance, icon=":material/pause_circle:")
     for message in messages:
@@ -82,10 +86,10 @@ def current_chat_menu(collection: Collection) -> None:
         chat_menu(current)
 
 
-def put_question(collection: Collection, chat: Chat | None, question: str) -> None:
-    """Store the question in the open chat, or in a new one, and show that."""
+def put_question(collection: Collection, chat: Chat | None, question: str, scope: int | None = None) -> None:
+    """Store the question in the open chat, or in a new one that is bound to ``scope``, and show that."""
     with connect() as conn:
-        chat_id: UUID = chat.id if chat else create_chat(conn, collection.id)
+        chat_id: UUID = chat.id if chat else create_chat(conn, collection.id, scope=scope)
         ask(conn, chat_id, question)
     open_chat(chat_id)
     st.rerun()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.parts.chat_scope import SCOPE
 from pages.parts.notices import notify
 from pages.parts.session import connect
 from pages.parts.words import guarded, plain
@@ -27,6 +28,7 @@ def chat_list(chats: Sequence[Chat], current: UUID | None) -> None:
             for chat in chats[:MOST]:
                 st.button(
                     plain(chat.title),
+                    icon=":material/filter_alt:" if chat.scope_id is not None else None,
                     key=f"chat-{chat.id}",
                     on_click=open_chat,
                     args=(chat.id,),
@@ -37,7 +39,8 @@ def chat_list(chats: Sequence[Chat], current: UUID | None) -> None:
 
 
 def open_chat(chat_id: UUID | None) -> None:
-    """Callback: put the chat into the address; None begins a new one."""
+    """Callback: put the chat into the address; None begins a new one, about the whole collection."""
+    st.query_params.pop(SCOPE, None)
     if chat_id is None:
         st.query_params.pop("chat", None)
     else:

@@ -32,7 +32,10 @@ class Superseded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at an answer. ``asker`` is whose rights it is made with; ``restarts`` holds a note per earlier try."""
+    """One try at an answer. ``asker`` is whose rights it is made with; ``restarts`` holds a note per earlier try.
+
+    ``scope`` is the selection that it is to be made from, as it was when the question was asked; None for everything.
+    """
 
     message_id: UUID
     number: int
@@ -42,6 +45,7 @@ class Attempt:
     asker: UUID
     question: str
     profile: dict[str, Any] | None
+    scope: dict[str, Any] | None
     restarts: list[dict[str, Any]]
 
 
@@ -61,7 +65,7 @@ def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
             where m.id = %s and m.role = 'assistant' and m.phase not in {_FINAL}
               and c.id = m.chat_id and q.chat_id = m.chat_id and q.position = m.position - 1
             returning m.id as message_id, m.attempt as number, c.id as chat_id, m.position, c.collection_id,
-                c.created_by as asker, q.content as question, m.profile, m.phases as restarts
+                c.created_by as asker, q.content as question, m.profile, m.scope, m.phases as restarts
             """,
             [message_id],
         ).fetchone()

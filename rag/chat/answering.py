@@ -16,6 +16,7 @@ from rag.chat.answer_rows import Superseded
 from rag.chat.answer_rows import fail_answer as fail_answer
 from rag.chat.answer_writer import AnswerWriter, Stopped
 from rag.chat.chat_records import Citation, Phase
+from rag.chat.chats import read_scope_note
 from rag.chat.citing import AnswerFilter, find_markers
 from rag.chat.extractive import Quote, Source, choose_quotes, find_support, write_answer
 from rag.chat.grounding import Found, Ground, find_passages, read_ground, sentence_embedder
@@ -23,6 +24,7 @@ from rag.chat.llm import ChatModel
 from rag.chat.patience import Patience
 from rag.chat.prompts import Turn, build_prompt
 from rag.errors import CorpuscopeError, DatabaseUnavailable, ProviderBusy, ProviderError
+from rag.retrieval.scopes import describe_size
 from rag.retrieval.search import MAX_QUESTION
 from rag.settings import Settings
 from rag.store.database import Database
@@ -99,6 +101,7 @@ class _Answer:
         self.settings = settings
         self.writer = writer
         self.attempt = writer.attempt
+        self.scope = read_scope_note(writer.attempt.scope)
         self.patience = Patience(writer)
         self.sources: dict[int, Source] = {}
         #: Earlier turns, for a model to go on from; extractive answers stand for themselves.
@@ -131,7 +134,12 @@ class _Answer:
     def _analyze(self) -> tuple[Ground, NDArray[np.float32]]:
         self.writer.enter("analyzing", "Reading the question.")
         with self.database.as_user(self.attempt.asker) as conn:
-            ground = read_ground(conn, self.attempt.collection_id, self.attempt.profile)
+            ground = read_ground(
+                conn,
+                self.attempt.collection_id,
+                self.attempt.profile,
+                self.scope.id if self.scope else None,
+            )
         if self.embedder_for is not None:
             self.embedder = self.embedder_for(ground.index.model)
         ground.check(self.embedder.info)
@@ -150,7 +158,7 @@ class _Answer:
     def _retrieve(self, ground: Ground, vector: NDArray[np.float32]) -> list[Found]:
         self.writer.enter(
             "retrieving",
-            f"Searching for {_count(ground.profile.k, 'passage')}.",
+            f"Searching for {_count(ground.profile.k, 'passage')}{self._where}.",
             before=f"Embedded the question with {self.embedder.info.name}.",
         )
         found = self._search(ground, self.attempt.question, vector)
@@ -163,8 +171,16 @@ class _Answer:
         self.writer.keep_passages([one.passage for one in found])
         self.sources = {one.passage.number: one.source for one in found}
         documents = len({one.passage.document_id for one in found})
-        self._retrieved = f"Found {_count(len(found), 'passage')} in {_count(documents, 'document')} ({manner})."
+        self._retrieved = (
+            f"Found {_count(len(found), 'passage')} in {_count(documents, 'document')}{self._where} ({manner})."
+        )
         return found
+
+    @property
+    def _where(self) -> str:
+        if self.scope is None:
+            return ""
+        return f", only among {describe_size(self.scope.passages, self.scope.documents)}"
 
     def _search(self, ground: Ground, question: str, vector: NDArray[np.float32]) -> list[Found]:
         return find_passages(
@@ -184,7 +200,7 @@ class _Answer:
             sentence_embedder(self.embedder),
             ground.random_mean,
         )
-        for text, quote in write_answer(choice):
+        for text, quote in write_answer(choice, "collection" if self.scope is None else "selection"):
             self.quotes += [quote] if quote else []
             self.writer.write(text)
         chosen = f"Chose {_count(len(choice.quotes), 'quote')} from {_count(choice.considered, 'sentence')}."

@@ -239,10 +239,13 @@ def _with_its_list(candidate: _Candidate) -> tuple[Unit, str]:
     return Unit(unit.start, end, unit.kind), "list" if end > unit.end else unit.kind
 
 
-def write_answer(choice: Choice) -> Iterator[tuple[str, Quote | None]]:
-    """The answer as Markdown, a block at a time, each with the quote that its marker stands for."""
+def write_answer(choice: Choice, searched: str = "collection") -> Iterator[tuple[str, Quote | None]]:
+    """The answer as Markdown, a block at a time, each with the quote that its marker stands for.
+
+    ``searched`` is a word for where the passages are from.
+    """
     if not choice.quotes:
-        yield "Nothing relevant was found: no passage of the collection fits this question.", None
+        yield f"Nothing relevant was found: no passage of the {searched} fits this question.", None
     elif choice.relevant:
         yield "*Quoted from the documents word for word, since no chat model is set up:*", None
     else:

@@ -59,12 +59,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a collection is searched with: a profile, its index's model and that model's idea of "nothing in common"."""
+    """What a collection is searched with: a profile, its index's model and that model's idea of "nothing in common".
+
+    ``scope`` is the id of the selection that is searched, None for all of it.
+    """
 
     collection_id: UUID
     profile: RetrievalProfile
     index: SearchedIndex
     random_mean: float
+    scope: int | None = None
 
     def check(self, info: ModelInfo) -> None:
         """Raise :class:`InvalidInput` if this embedder's vectors mean nothing to the index."""
@@ -83,7 +87,9 @@ class Ground:
         return bool(known) and (max(known) - self.random_mean) / max(1 - self.random_mean, 1e-6) >= _CLOSE
 
 
-def read_ground(conn: Connection[Any], collection_id: UUID, profile: dict[str, Any] | None) -> Ground:
+def read_ground(
+    conn: Connection[Any], collection_id: UUID, profile: dict[str, Any] | None, scope: int | None = None
+) -> Ground:
     """``profile`` is what was asked with; None means the collection's default. :class:`NotFound` without access."""
     try:
         index = read_searched_index(conn, collection_id)
@@ -91,7 +97,7 @@ def read_ground(conn: Connection[Any], collection_id: UUID, profile: dict[str, A
         raise NotFound("The collection of this chat doesn't exist any more, or it isn't shared with you.") from error
     baseline = read_baseline(conn, collection_id)
     chosen = load_profile(conn, collection_id) if profile is None else RetrievalProfile.from_json(profile)
-    return Ground(collection_id, chosen, index, _RANDOM_MEAN if baseline is None else baseline.mean)
+    return Ground(collection_id, chosen, index, _RANDOM_MEAN if baseline is None else baseline.mean, scope)
 
 
 def find_passages(
@@ -99,11 +105,20 @@ def find_passages(
 ) -> list[Found]:
     """Numbered passages, best first. Their text is that of the document, so that a quote is true to it.
 
-    Reranking, where the profile asks for it, runs outside of any transaction.
+    Reranking, where the profile asks for it, runs outside of any transaction. Of a selection, passages come without
+    neighbours: these may lie outside of it.
     """
-    hits = retrieve(open_conn, ground.collection_id, question, vector, ground.profile, index_id=ground.index.id)
+    hits = retrieve(
+        open_conn,
+        ground.collection_id,
+        question,
+        vector,
+        ground.profile,
+        index_id=ground.index.id,
+        scope=ground.scope,
+    )
     with open_conn() as conn:
-        spans = widen(conn, hits, ground.profile.neighbours)
+        spans = widen(conn, hits, ground.profile.neighbours if ground.scope is None else 0)
         sources = _read_sources(conn, hits, spans)
     return [
         _found(number, hit, span, *sources.get(hit.chunk_id, ("", "")))

@@ -9,8 +9,10 @@ import pytest
 
 from rag.chat.answering import answer_message
 from rag.chat.chat_records import Message
-from rag.chat.chats import create_chat, retry_answer, stop_answer
+from rag.chat.chats import create_chat, leave_scope, retry_answer, stop_answer
+from rag.corpus.documents import delete_documents
 from rag.errors import ProviderBusy
+from rag.retrieval.scopes import Piece, make_scope
 from rag.store.database import Database
 from rag.work.leases import LeaseLost
 from tests.conftest import ALICE
@@ -83,6 +85,53 @@ def test_the_profile_that_was_asked_with_is_used(library: Library) -> None:
     assert len(answer.passages) == 1
     assert answer.passages[0].similarity is None
     assert "27 months" in answer.content
+
+
+def bound(library: Library, name: str, start: int, end: int) -> UUID:
+    """A chat that is kept to these characters of a document."""
+    document = library.value("select id from public.documents where name = %s", name)
+    with library.database.as_user(library.user) as conn:
+        scope = make_scope(conn, library.collection, None, [Piece(document, start, end)])
+        return create_chat(conn, library.collection, scope=scope)
+
+
+def test_a_conversation_about_a_selection_reads_nothing_else(library: Library) -> None:
+    chat = bound(library, "lake.txt", 0, len(LAKE))
+    answer = library.answer(library.ask("What do ducks eat?", chat=chat), EXTRACTIVE)
+    assert {passage.document for passage in answer.passages} == {"lake.txt"}
+    assert "elm leaves" in answer.content
+    assert answer.scope is not None
+    assert (answer.scope.passages, answer.scope.documents) == (1, 1)
+    assert "only among 1 passage of 1 document" in " ".join(note.detail for note in answer.phases)
+    other = library.answer(library.ask(chat=chat), EXTRACTIVE)
+    assert "27 months" not in other.content
+    with library.database.as_user(library.user) as conn:
+        asked_before = library.ask(chat=chat)
+        leave_scope(conn, chat)
+    # It was asked for while the conversation was kept to the selection.
+    assert "27 months" not in library.answer(asked_before, EXTRACTIVE).content
+    assert "27 months" in library.answer(library.ask(chat=chat), EXTRACTIVE).content
+
+
+def test_a_selection_of_which_nothing_is_left_says_so(library: Library) -> None:
+    gone = library.add("gone.txt", "The Falcon pump was painted green in Hull.")
+    chat = bound(library, "gone.txt", 0, 20)
+    with library.database.as_user(library.user) as conn:
+        delete_documents(conn, [gone])
+    answer = library.answer(library.ask("Where was the Falcon pump painted?", chat=chat), EXTRACTIVE)
+    assert (answer.phase, answer.passages) == ("complete", [])
+    assert "no passage of the selection" in answer.content
+
+
+def test_neighbours_of_a_selection_are_not_read(library: Library, provider: StandInOpenAI) -> None:
+    long = library.add("long.txt", "The Falcon pump is blue. " * 24 + "The secret word is heron. " * 24)
+    chat = bound(library, "long.txt", 0, 600)
+    library.answer(
+        library.ask("What is the Falcon pump?", chat=chat, profile={"neighbours": 2}), settings_for(provider.base_url)
+    )
+    with library.database.as_user(library.user) as conn:
+        delete_documents(conn, [long])
+    assert "heron" not in str(provider.requests[-1])
 
 
 def test_nothing_relevant_is_said(library: Library) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from rag.chat.chats import list_chats, list_messages
 from rag.records import LOCAL_USER
+from rag.retrieval.scopes import Piece, make_scope
 from rag.store.database import Database
 from tests.integration.library import PUMP, QUESTION, Library, settings_for
 from tests.pages.conftest import OpenPage
@@ -122,3 +123,46 @@ def test_hostile_markdown_of_an_answer_is_shown_as_text(
 def test_somebody_elses_chat_is_a_new_one(open_page: OpenPage, library: Library) -> None:
     app = open_page("chat", collection=str(library.collection), chat="00000000-0000-4000-8000-00000000dead")
     assert "Ask Library" in texts(app)
+
+
+def test_a_conversation_begins_with_a_selection_and_leaves_it(
+    open_page: OpenPage, library: Library, database: Database
+) -> None:
+    lake = library.value("select id from public.documents where name = 'lake.txt'")
+    with database.as_user(LOCAL_USER) as conn:
+        scope = make_scope(conn, library.collection, None, [Piece(lake, 0, 60)])
+    app = open_page("chat", collection=str(library.collection), scope=str(scope))
+    assert "Only with 1 passage of 1 document" in texts(app)
+    with worker(library):
+        app.chat_input(key="question").set_value(QUESTION).run()
+    (chat,) = chats_of(database, library.collection)
+    assert "scope" not in app.query_params
+    assert app.query_params["chat"] == str(chat)
+    assert "Only with 1 passage of 1 document" in texts(app)
+    assert "27 months" not in texts(app)
+    app.button(key="leave_scope").click().run()
+    assert "Only with" not in texts(app)
+    with worker(library):
+        app.chat_input(key="question").set_value(QUESTION).run()
+    assert "27 months" in texts(app)
+
+
+def test_a_selection_that_cannot_be_used_is_said_and_dropped(open_page: OpenPage, library: Library) -> None:
+    for wrong in ("999", "x", "9" * 30):
+        app = open_page("chat", collection=str(library.collection), scope=wrong)
+        assert "the whole collection answers" in app.toast[0].value
+        assert "scope" not in app.query_params
+        assert "Only with" not in texts(app)
+
+
+def test_a_selection_is_left_before_anything_was_asked(
+    open_page: OpenPage, library: Library, database: Database
+) -> None:
+    lake = library.value("select id from public.documents where name = 'lake.txt'")
+    with database.as_user(LOCAL_USER) as conn:
+        scope = make_scope(conn, library.collection, "Ducks", [Piece(lake, 0, 60)])
+    app = open_page("chat", collection=str(library.collection), scope=str(scope))
+    assert "“Ducks”" in texts(app)
+    app.button(key="leave_scope").click().run()
+    assert "Only with" not in texts(app)
+    assert "scope" not in app.query_params
