@@ -24,8 +24,8 @@ Points = NDArray[np.float64]
 
 #: The neighbour whose distance is the core distance.
 _CORE = 12
-#: A peak parts from its neighbour when it is so many times as dense as the saddle between them.
-_RISE = 1.25
+#: What lies closer than this, in map units, lies on one another.
+_CLOSEST = 16.0
 #: A straggler belongs to the nearest cluster up to so many core distances away.
 _REACH = 6.0
 #: Up to here there is nothing to part.
@@ -44,8 +44,9 @@ def cluster_points(xy: NDArray[np.floating] | NDArray[np.integer], smallest: int
         return build_tree(points, np.zeros(len(points), np.int32), np.zeros(len(points)), MOST_LEAVES)
     tree = cKDTree(points)
     near, neighbours = tree.query(points, k=min(_CORE, max(5, smallest), len(points) - 1) + 1)
-    core = np.maximum(near[:, -1], 1e-6)
-    peaks = _link(_spanning_tree(points, neighbours, core), len(points), smallest)
+    core = np.maximum(near[:, -1], _CLOSEST)
+    rise = 1 + 1 / math.sqrt(near.shape[1] - 1)
+    peaks = _link(_spanning_tree(points, neighbours, core), len(points), smallest, rise)
     return build_tree(points, _with_stragglers(points, peaks, core), core, MOST_LEAVES)
 
 
@@ -92,7 +93,7 @@ class _Component:
     peaks: list[tuple[float, int]] = field(default_factory=list)
 
 
-def _link(edges: list[tuple[float, int, int]], count: int, smallest: int) -> NDArray[np.int32]:
+def _link(edges: list[tuple[float, int, int]], count: int, smallest: int, rise: float) -> NDArray[np.int32]:
     """The cluster of each point, NOWHERE for stragglers: far from a cluster, or met when several were one already."""
     above = list(range(count))
     parts: dict[int, _Component] = {point: _Component([point], 1) for point in range(count)}
@@ -115,16 +116,17 @@ def _link(edges: list[tuple[float, int, int]], count: int, smallest: int) -> NDA
             if len(grown.peaks) == 1 and distance <= _REACH * grown.peaks[0][0]:
                 home[added.members] = grown.peaks[0][1]
         else:
-            _join(grown, added, distance, home, joined)
+            _join(grown, added, distance, rise, joined)
     return _resolve(home, joined)
 
 
-def _join(
-    grown: _Component, added: _Component, distance: float, home: NDArray[np.int32], joined: dict[int, int]
-) -> None:
-    """Two components with clusters meet; a single cluster that hardly rises above where they meet is none."""
+def _join(grown: _Component, added: _Component, distance: float, rise: float, joined: dict[int, int]) -> None:
+    """Two components with clusters meet. A cluster that hardly rises above where they meet is none of its own.
+
+    The distance to the kth neighbour varies by its 1 / 2√k in points strewn evenly: twice that is a rise.
+    """
     low, high = sorted((grown, added), key=lambda part: -min(part.peaks)[0])
-    if distance < _RISE * min(low.peaks)[0]:
+    if distance < rise * min(low.peaks)[0]:
         weak = low.peaks.pop()[1]
         joined[weak] = high.peaks[0][1] if len(high.peaks) == 1 else NOWHERE
     grown.peaks = sorted(low.peaks + high.peaks)

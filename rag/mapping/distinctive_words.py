@@ -17,7 +17,7 @@ from rag.mapping.word_table import WordTable
 #: So many texts of a selection are read, and as many of the rest: more change the words little.
 SAMPLE = 400
 #: Two words that are a pair in so much of the texts that have the rarer of them, and in so much that have the other.
-_PAIR_OF_RARER, _PAIR_OF_COMMONER = 0.5, 0.25
+_PAIR_OF_RARER, _PAIR_OF_COMMONER = 0.5, 0.35
 #: A run of characters stands for a shorter one in it that it is nearly always around.
 _AROUND = 0.7
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +40,11 @@ class Telling:
     chunk_id: int
 
 
-def choose_sentence(
-    samples: Sequence[Sample], scored: Mapping[str, float], reader: TermReader, avoid: Iterable[str] = ()
-) -> Telling | None:
+def choose_sentence(samples: Sequence[Sample], scored: Mapping[str, float], reader: TermReader) -> Telling | None:
     """The sentence of ``samples`` that stands for them; ``scored`` are the stems that are distinctive in them.
 
-    None where no sentence is whole. What is excluded from search isn't quoted, nor is any of ``avoid``.
+    None where no sentence is whole. What is excluded from search isn't quoted.
     """
-    spoken = set(avoid)
     best, highest = None, 0.0
     total = sum(scored.values()) or 1.0
     for rank, sample in enumerate(_nearest([sample for sample in samples if not sample.excluded])):
@@ -55,7 +52,7 @@ def choose_sentence(
             keys = reader.read(text, sample.language).kinds()
             about = sum(scored.get(key, 0.0) for key in keys) / total
             score = (0.1 + about) * _form(text) * (1 - 0.4 * rank / _NEAREST)
-            if score > highest and text not in spoken:
+            if score > highest:
                 best, highest = Telling(text, sample.chunk_id), score
     return best
 

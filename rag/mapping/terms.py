@@ -35,7 +35,7 @@ al amp com edu eq et fig figs gif gt href htm html http https ibid img jpg lt nb
 www
 """
 _MARKUP = re.compile(
-    r"https?://\S+|www\.\S+|\S+@\S+\.\w+|<[^<>]{0,200}>|&#?\w{1,8};|\]\([^()\s]*\)|\\[a-zA-Z]+|\S*[\\/]\S*[\\/]\S*"
+    r"https?://\S+|www\.\S+|\S+@\S+\.\w+|<[^<>]{0,200}>|&#?\w{1,8};|\]\([^()\s]*\)|\\[a-zA-Z]+|(?<!\S)[\w.~:-]*(?:[\\/][\w.-]+){2,}"
 )
 _HAN = "\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
 _KANA = "\u3041-\u30ff\u31f0-\u31ff"
@@ -124,9 +124,9 @@ def _key(form: str, language: str | None) -> str | None:
 
 
 def _too_short(form: str, plain: str) -> bool:
-    """Two letters are an abbreviation in capitals (EU, AI), or a word in scripts that write no vowels."""
+    """Two letters are an abbreviation in capitals (EU, AI), or a word where not all letters are English ones (Öl)."""
     alphabetic = plain[0] < "\u0590"
-    return len(plain) < (2 if form.isupper() or not alphabetic else 3)
+    return len(plain) < (2 if form.isupper() or not alphabetic or not plain.isascii() else 3)
 
 
 def _stem(plain: str, language: str | None) -> str:
