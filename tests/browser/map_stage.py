@@ -1,10 +1,11 @@
 """A page with nothing but a map, for tests and measurements: `streamlit run tests/browser/map_stage.py`.
 
-The address says which `map`, and by checkboxes what else: `dim`, `channel`, `contours`.
+The address says which ``map``, checkboxes what else is on it, and a line of JSON below what was done.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def stage() -> None:
         contours=contours,
         table_twin="twin",
     )
-    st.json({"view": state.view, "polygon": state.polygon, "clicked": state.clicked}, expanded=True)
+    said = {"view": state.view, "polygon": state.polygon, "clicked": state.clicked}
+    st.code(json.dumps(said), language=None)
     with st.container(key="twin"):
         st.write("The same as a table.")
 

@@ -60,8 +60,8 @@ export function drawContours(context, paths, camera, theme, ratio) {
   const [left, top] = camera.toScreen(0, 0)
   context.setTransform(scale, 0, 0, -scale, left * ratio, top * ratio)
   context.lineWidth = ratio / scale
-  context.fillStyle = withAlpha(theme.text, theme.dark ? 0.05 : 0.035)
-  context.strokeStyle = withAlpha(theme.text, 0.2)
+  context.fillStyle = withAlpha(theme.text, theme.dark ? 0.035 : 0.03)
+  context.strokeStyle = withAlpha(theme.text, 0.16)
   for (const path of paths) {
     context.fill(path, "evenodd")
     context.stroke(path)

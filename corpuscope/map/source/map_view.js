@@ -413,6 +413,7 @@ export class MapView {
     if (this.pointsStale) this.drawPoints()
     this.drawBeneath()
     this.drawAbove()
+    this.root.dataset.view = this.camera.view.join(" ")
   }
 
   drawPoints() {
