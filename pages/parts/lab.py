@@ -8,6 +8,7 @@ from pages.parts import hit_cards, lab_comparison
 from pages.parts.asking import wait_for_model
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import sample_questions
+from pages.parts.explore_address import explore_query
 from pages.parts.hit_actions import last_action, listen
 from pages.parts.lab_address import Side, View
 from pages.parts.lab_controls import ask_row, sliders
@@ -15,7 +16,17 @@ from pages.parts.lab_desk import BUILT_IN, Desk, find_index
 from pages.parts.lab_histogram import Chart, show_chart
 from pages.parts.lab_profiles import label, pick_profile, show_changes
 from pages.parts.lab_results import Found, act_on, count_all, find, note_shown, show_hits
-from pages.parts.lab_state import OTHER, QUESTION, base, change_settings, given_other, keep, remember, side_of
+from pages.parts.lab_state import (
+    OTHER,
+    QUESTION,
+    base,
+    change_settings,
+    given_other,
+    keep,
+    read_controls,
+    remember,
+    side_of,
+)
 from pages.parts.why import DOCUMENT, PHRASE, why_not
 from pages.parts.words import count, guarded
 from rag.retrieval.profiles import RetrievalProfile
@@ -144,12 +155,24 @@ def _result_line(desk: Desk, question: str, found: Found) -> None:
         st.html(f'<p class="cs-quiet cs-flat">{_summary(desk, found)}</p>', width="stretch")
         _quiet_button("why", "help", "Something missing?", "Follow a document or a phrase through this search")
         _copy_link()
+        _link_to_map(desk, question)
         rows = hit_cards.csv_rows(found.hits)
         _download(desk, question, "search results", rows, hit_cards.CSV_COLUMNS, "hits_csv")
 
 
 def _copy_link() -> None:
     _quiet_button("copy", "link", "Copy link", "The address shows the same to everybody who may see the collection")
+
+
+def _link_to_map(desk: Desk, question: str) -> None:
+    st.page_link(
+        "pages/explore.py",
+        label="On the map",
+        icon=":material/scatter_plot:",
+        query_params=explore_query(desk.collection.id, question=question, side=side_of(read_controls(), None)),
+        help="Where these passages lie, and what the settings cut off",
+        width="content",
+    )
 
 
 def _quiet_button(act: str, icon: str, words: str, title: str) -> None:

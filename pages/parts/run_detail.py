@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.parts.confirmation import Act, confirm
 from pages.parts.downloads import file_name, handing_out, to_csv
+from pages.parts.explore_address import explore_query
 from pages.parts.notices import notify
 from pages.parts.run_words import (
     LATENCIES,
@@ -135,6 +136,14 @@ def _acts(collection: Collection, run: Run, *, editable: bool) -> None:
             type="tertiary",
             on_click="ignore",
             key="run_csv",
+        )
+        st.page_link(
+            "pages/explore.py",
+            label="On the map",
+            icon=":material/scatter_plot:",
+            query_params=explore_query(collection.id, run=run.id),
+            help="Where the answers lie that it missed",
+            width="content",
         )
     if not editable or run.state in UNFINISHED:
         return

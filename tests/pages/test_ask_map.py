@@ -264,3 +264,17 @@ def test_guests_ask_within_their_limit_and_strangers_get_nothing(
     stranger = Visitors(database).open(open_account(database, "eve@example.org"), "explore", **query)
     assert "pump" not in texts(stranger)
     assert not [one for one in stranger.get("bidi_component") if "explore_map" in one.proto.id]
+
+
+def test_the_lab_and_a_run_lead_to_the_map(
+    open_page: OpenPage, library: Library, drawn: CorpusMap, run_id: int
+) -> None:
+    app = open_page("search", q=QUESTION, k="4")
+    (link,) = [one for one in app.get("page_link") if one.proto.label == "On the map"]
+    query = dict(pair.split("=", 1) for pair in link.proto.query_string.split("&"))
+    assert (query["q"].replace("+", " "), query["k"]) == (QUESTION.replace("?", "%3F"), "4")
+    app = open_page("evaluate")
+    app.session_state["section"] = "runs"
+    app.run()
+    (link,) = [one for one in app.get("page_link") if one.proto.label == "On the map"]
+    assert f"run={run_id}" in link.proto.query_string
