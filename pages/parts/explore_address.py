@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from pages.parts.lab_address import Side, View, is_lab_key, read_view, write_view
+from rag.curation.selections import Selection
 
 Colour = Literal["cluster", "document", "tag", "date", "language", "similarity", "judged", "lag", "excluded"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
@@ -92,8 +93,6 @@ def explore_query(
 
 
 def _select(documents: Iterable[UUID] | None, chunks: Iterable[int] | None) -> str:
-    from rag.curation.selecting import Selection
-
     if documents is not None:
         return Selection.of_documents(documents).to_text()
     return Selection.of_chunks(chunks or ()).to_text()

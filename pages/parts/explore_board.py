@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.parts import explore_state
 from pages.parts.addresses import span_query
-from pages.parts.explore_colours import Colouring, colour_by, find_text
+from pages.parts.explore_colours import Colouring, colour_by, find_meant
 from pages.parts.explore_desk import Desk
 from pages.parts.explore_search import search_field
 from pages.parts.explore_selection import polygon_of, take_up_state
@@ -52,18 +52,18 @@ def show_board(desk: Desk, panels: Sequence[Panel]) -> None:
         st.session_state[PANEL] = "selection"
     look = explore_state.look()
     colouring = colour_by(desk, look)
-    matches = find_text(desk, look.text) if look.text else None
-    places = places_of(desk, colouring, matches[1] if matches else None)
+    meant = find_meant(desk, look)
+    places = places_of(desk, colouring, meant[1] if meant else None)
     with st.container(key="explore", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", key="explore-bar", gap="small"):
-            search_field(_describe_matches(matches[1]) if matches else "")
+            search_field(_describe_matches(meant[1]) if meant and look.text else "")
             show_toolbar(desk, colouring, places)
         with st.container(horizontal=True, key="explore-body", gap="small"):
             left = st.container(key="explore-map")
             with st.container(key="explore-panel", width=330, gap="small"):
                 marks = _show_panels(desk, colouring, panels)
         with left:
-            _show_map(desk, colouring, marks, matches[0] if matches else None)
+            _show_map(desk, colouring, marks, meant[0] if meant else None)
         show_table(desk, places)
     explore_state.remember()
 

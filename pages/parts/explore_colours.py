@@ -13,6 +13,7 @@ from pages.parts.ask_map_state import embed
 from pages.parts.explore_address import Colour, Look
 from pages.parts.explore_desk import Desk
 from pages.parts.explore_palette import NONE, Pair, colours_of, own_colour
+from pages.parts.explore_selection import read_selection
 from pages.parts.map_view import NO_COLOUR, Colours, Frame, Label, LegendEntry, channel_address
 from pages.parts.session import connect
 from rag.mapping.channel_values import Bytes
@@ -198,7 +199,16 @@ def _read(desk: Desk, kind: str, arguments: dict[str, str]) -> Channel:
     return explore_state.keep(("channel", desk.map.id, str(desk.version), kind, *sorted(arguments.items())), read)
 
 
-def find_text(desk: Desk, text: str) -> tuple[str, Bytes]:
-    """The address of what dims the others, and 1 for each place whose passage contains what was typed."""
-    channel = _read(desk, "text", {"text": text})
-    return channel_address(desk.map.id, "text", {"text": text}), channel.array
+def find_meant(desk: Desk, look: Look) -> tuple[str, Bytes] | None:
+    """The address of what dims the others, and 1 for each place that is meant; None where all are.
+
+    Meant is what contains the typed text, within a selection that wasn't drawn: a drawn one has its line to show it.
+    """
+    selection = read_selection(look.selection)
+    arguments = {"text": look.text} if look.text else {}
+    if selection is not None and selection.polygon is None:
+        arguments["sel"] = look.selection
+    if not arguments:
+        return None
+    channel = _read(desk, "text", arguments)
+    return channel_address(desk.map.id, "text", arguments), channel.array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -13,10 +12,8 @@ from pages.parts.explore_address import Place
 from pages.parts.explore_desk import Desk
 from pages.parts.map_view import MapState
 from pages.parts.session import connect
+from rag.curation.selecting import Selection, selected_places
 from rag.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from rag.curation.selecting import Selection
 
 _POLYGON = "explore_polygon"
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -31,23 +28,25 @@ def take_up_state(state: MapState) -> bool:
     if state.polygon == before:
         return False
     if state.polygon is not None:
-        from rag.curation.selecting import Selection
-
-        explore_state.change(selection=Selection.of_polygon(state.polygon).to_text())
-        return True
+        return _select(state.polygon)
     if polygon_of(explore_state.look().selection):
         explore_state.change(selection="")
     return False
 
 
+def _select(polygon: Sequence[tuple[float, float]]) -> bool:
+    try:
+        selection = Selection.of_polygon(polygon)
+    except InvalidInput:
+        return False
+    explore_state.change(selection=selection.to_text())
+    return True
+
+
 def read_selection(text: str) -> Selection | None:
     """The selection of a look; None where there is none, or none that can be meant."""
-    if not text:
-        return None
-    from rag.curation.selecting import Selection
-
     try:
-        return Selection.from_text(text)
+        return Selection.from_text(text) if text else None
     except InvalidInput:
         return None
 
@@ -63,8 +62,6 @@ def mask_of(desk: Desk, text: str, places: int) -> Mask | None:
     selection = read_selection(text)
     if selection is None:
         return None
-
-    from rag.curation.selecting import selected_places
 
     def read() -> Mask:
         found = np.zeros(places, np.bool_)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from rag.curation.selecting import Selection, selected_places
 from rag.errors import InvalidInput, NotFound
 from rag.mapping import channel_marks as marks
 from rag.mapping import channel_values as values
@@ -62,9 +63,9 @@ Arguments = Mapping[str, str]
 def read_channel(conn: psycopg.Connection[Any], map_id: int, kind: str, arguments: Arguments) -> Channel:
     """One byte for each place of the map, from 0 to the last.
 
-    ``arguments`` come from an address: ``vector`` (:func:`pack_vector`) of "similarity", ``text`` of "text", ``run`` or
-    ``set`` of "judged". Raises :class:`NotFound` for a map that is gone or not shared with the person, and
-    :class:`InvalidInput` for a kind or arguments that can't be meant.
+    ``arguments`` come from an address: ``vector`` (:func:`pack_vector`) of "similarity"; ``text`` of "text", and ``sel``
+    (a selection as text) within which alone it looks; ``run`` or ``set`` of "judged". Raises :class:`NotFound` for a
+    map that is gone or not shared with the person, and :class:`InvalidInput` for what can't be meant.
     """
     if kind not in _READERS:
         raise InvalidInput(f"A map has no colouring by {kind[:40]!r}.")
@@ -160,7 +161,11 @@ def _read_similarities(conn: psycopg.Connection[Any], size: MapSize, arguments: 
 
 def _read_matches(conn: psycopg.Connection[Any], size: MapSize, arguments: Arguments) -> Channel:
     found = values.text_values(conn, size, arguments.get("text", ""))
-    return _channel(found, [("Doesn’t contain it", "none"), ("Contains it", "good")])
+    if chosen := arguments.get("sel", ""):
+        selected = np.zeros(size.places, np.bool_)
+        selected[selected_places(conn, size.id, Selection.from_text(chosen))] = True
+        found[~selected & (found == 1)] = 0
+    return _channel(found, [("Not meant", "none"), ("Meant", "good")])
 
 
 def _read_judged(conn: psycopg.Connection[Any], size: MapSize, arguments: Arguments) -> Channel:

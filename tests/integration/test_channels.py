@@ -153,7 +153,7 @@ def test_text(drawn: Drawn, typed: str, places: list[int]) -> None:
 
 
 def test_no_text_matches_everything(drawn: Drawn) -> None:
-    assert drawn.labels("text", text="  ") == ["Contains it"] * 5
+    assert drawn.labels("text", text="  ") == ["Meant"] * 5
 
 
 def test_judged(drawn: Drawn) -> None:
