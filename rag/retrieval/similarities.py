@@ -37,17 +37,21 @@ class Histogram:
 
 
 def count_similarities(
-    conn: psycopg.Connection[Any], collection_id: UUID, vector: Vector, index_id: int | None = None
+    conn: psycopg.Connection[Any],
+    collection_id: UUID,
+    vector: Vector,
+    index_id: int | None = None,
+    scope: int | None = None,
 ) -> Histogram:
     """Look at each vector of the active index, or of the one that is named, once: some 80 ms for 100,000.
 
-    Raises :class:`NotFound` without access, :class:`InvalidInput` for a vector of another model.
+    With a ``scope``, only at what is in it. Raises :class:`NotFound` without access, :class:`InvalidInput` for a vector of another model.
     """
     half = vector if isinstance(vector, HalfVector) else HalfVector(np.asarray(vector, np.float32))
     try:
         row = conn.execute(
-            "select public.similarity_histogram(%s, %b::extensions.halfvec, %s)",
-            (collection_id, half, index_id),
+            "select public.similarity_histogram(%s, %b::extensions.halfvec, %s, %s)",
+            (collection_id, half, index_id, scope),
         ).fetchone()
     except psycopg.errors.NoDataFound as error:
         raise NotFound(error.diag.message_primary) from error

@@ -10,9 +10,17 @@ from psycopg import Connection
 
 from rag.records import DocumentRow
 from rag.retrieval.phrase_matching import Occurrence
+from rag.retrieval.scopes import read_scope
 from rag.retrieval.trace_phrases import read_unread
 from rag.retrieval.trace_records import Advice, Finding, Place, StageName
-from rag.retrieval.trace_rows import ChunkFacts, DocumentIndex, list_exclusions, read_document_index, read_failure
+from rag.retrieval.trace_rows import (
+    ChunkFacts,
+    DocumentIndex,
+    list_exclusions,
+    list_inside,
+    read_document_index,
+    read_failure,
+)
 from rag.retrieval.trace_subject import Subject
 
 #: What is said of the stages that would tell whether something exists that the person may not see.
@@ -21,7 +29,12 @@ _FIRST_STAGES: tuple[StageName, ...] = ("uploaded", "parsed", "chunked", "exclud
 
 
 def judge_corpus(
-    conn: Connection[Any], subject: Subject, chunk: ChunkFacts | None, mode: str, documents: Sequence[UUID] | None
+    conn: Connection[Any],
+    subject: Subject,
+    chunk: ChunkFacts | None,
+    mode: str,
+    documents: Sequence[UUID] | None,
+    scope: int | None = None,
 ) -> list[Finding]:
     """The stages up to the search itself; ``chunk`` is the one that is followed."""
     if subject.hidden:
@@ -42,6 +55,8 @@ def judge_corpus(
     findings.append(_visible(subject))
     if documents is not None:
         findings.append(_filtered(subject, documents))
+    if scope is not None:
+        findings.append(_scoped(conn, subject, chunk, scope))
     return findings
 
 
@@ -253,3 +268,16 @@ def _filtered(subject: Subject, documents: Sequence[UUID]) -> Finding:
     advice = Advice("Search all documents, or choose this one too.")
     words = f"The search is restricted to {len(documents):,} other documents."
     return Finding("filtered", False, words, figures, (advice,))
+
+
+def _scoped(conn: Connection[Any], subject: Subject, chunk: ChunkFacts | None, scope_id: int) -> Finding:
+    scope = read_scope(conn, scope_id)
+    figures = {"passages": scope.passages, "documents": scope.documents}
+    if chunk is None or subject.index is None:
+        return Finding("scoped", None, f"The search is kept to {scope.size}.", figures)
+    inside = list_inside(conn, scope_id, subject.index.id, [c.id for c in subject.chunks])
+    if chunk.id in inside:
+        return Finding("scoped", True, f"It is one of the {scope.size} that are searched.", figures)
+    words = f"The search is kept to {scope.size}, and this passage is none of them."
+    advice = Advice("Search the whole collection, or select this passage too.")
+    return Finding("scoped", False, words, figures, (advice,))

@@ -17,7 +17,8 @@ _SHOWN = 8
 class Legs:
     """What both legs said; None where a leg wasn't asked, or the chunk has no vector.
 
-    ``excluded``: the chunk is left out of search, so its ranks are what they would be. ``better_ef`` is the least
+    ``excluded``: the chunk is left out of search, or of the selection that is searched, so its ranks are what they
+    would be. ``better_ef`` is the least
     ``ef_search`` that was found to bring the chunk, where the vector index missed it.
     """
 

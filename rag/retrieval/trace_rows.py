@@ -143,6 +143,15 @@ def list_exclusions(conn: Connection[Any], document_id: UUID, start: int, end: i
     ).fetchall()
 
 
+def list_inside(conn: Connection[Any], scope: int, index_id: int, chunks: Sequence[int]) -> set[int]:
+    """Those of the chunks of an index that are in a scope."""
+    rows = conn.execute(
+        "select c from unnest(%s::bigint[]) as c where c in (select public.scope_members(%s, %s))",
+        [list(chunks), scope, index_id],
+    )
+    return {row[0] for row in rows}
+
+
 def read_failure(conn: Connection[Any], document_id: UUID, chunk_id: int | None) -> str | None:
     """Why work on the document, or on this chunk of it, was given up on; None when it wasn't."""
     row = conn.execute(
@@ -182,13 +191,14 @@ def trace_dense(
     profile: RetrievalProfile,
     documents: Sequence[UUID] | None,
     chunk_id: int,
+    scope: int | None = None,
 ) -> DenseFacts:
     """Where the chunk stands by its vector; raises :class:`InvalidInput` for the vector of another model."""
     with conn.cursor(row_factory=class_row(DenseFacts)) as cursor:
         try:
             found = cursor.execute(
-                "select * from corpuscope.trace_dense(%s, %b::extensions.halfvec, %s, %s, %s)",
-                [index_id, _half(vector), Jsonb(profile.to_json()), _list(documents), chunk_id],
+                "select * from corpuscope.trace_dense(%s, %b::extensions.halfvec, %s, %s, %s, %s)",
+                [index_id, _half(vector), Jsonb(profile.to_json()), _list(documents), chunk_id, scope],
             ).fetchone()
         except psycopg.errors.NoDataFound as error:
             raise NotFound(error.diag.message_primary) from error
@@ -199,14 +209,22 @@ def trace_dense(
 
 
 def trace_lexical(
-    conn: Connection[Any], index_id: int, question: str, documents: Sequence[UUID] | None, depth: int, chunk_id: int
+    conn: Connection[Any],
+    index_id: int,
+    question: str,
+    documents: Sequence[UUID] | None,
+    depth: int,
+    chunk_id: int,
+    scope: int | None = None,
 ) -> LexicalFacts:
     """What the lexical leg, ``depth`` deep, says of the chunk; the function is the one that the search uses."""
     with conn.cursor(row_factory=class_row(LexicalFacts)) as cursor:
         found = cursor.execute(
             """
             with leg as materialized (
-                select * from corpuscope.lexical_candidates(%(index)s, %(question)s, %(documents)s, %(depth)s, %(also)s)
+                select * from corpuscope.lexical_candidates(
+                    %(index)s, %(question)s, %(documents)s, %(depth)s, %(also)s, %(scope)s
+                )
             )
             select l.score, l.rank,
                    case when l.score > 0 then (
@@ -223,6 +241,7 @@ def trace_lexical(
                 "depth": depth,
                 "also": [chunk_id],
                 "chunk": chunk_id,
+                "scope": scope,
             },
         ).fetchone()
     assert found is not None

@@ -17,6 +17,7 @@ from rag.retrieval.trace_order import Order, estimate_fusion
 from rag.retrieval.trace_rows import (
     ChunkFacts,
     DenseFacts,
+    list_inside,
     list_similarities,
     nearest_hit,
     read_trust,
@@ -42,6 +43,7 @@ class Tried:
     documents: Sequence[UUID] | None
     index_id: int | None
     rerankers: Rerankers | None
+    scope: int | None = None
     _asked: dict[RetrievalProfile, list[Hit]] = field(default_factory=dict)
 
     def hits(self, **changes: Any) -> list[Hit]:
@@ -57,12 +59,20 @@ class Tried:
                 self.documents,
                 self.index_id,
                 self.rerankers,
+                self.scope,
             )
         return self._asked[profile]
 
     def deep(self, **changes: Any) -> list[Hit]:
         """The first thousand, whatever their similarity."""
         return self.hits(k=MAX_K, threshold=None, **changes)
+
+    def outside(self, index_id: int, chunks: Sequence[int]) -> set[int]:
+        """Those of the chunks of an index that the scope, where there is one, leaves out."""
+        if self.scope is None:
+            return set()
+        with self.open_conn() as conn:
+            return set(chunks) - list_inside(conn, self.scope, index_id, chunks)
 
     def can_ask(self, **changes: Any) -> bool:
         """Whether these settings can be tried: only a search by words goes without a vector."""
@@ -108,6 +118,8 @@ def _nearest(tried: Tried, pairs: Sequence[tuple[Subject, ChunkFacts]]) -> tuple
     by_words = tried.profile.mode == "lexical"
     places = {hit.chunk_id: hit.rank for hit in tried.deep()}
     similarities: dict[int, float] = {}
+    index = pairs[0][0].index
+    outside = tried.outside(index.id, [c.id for _, c in pairs]) if index else set()
     if tried.vector is not None:
         with tried.open_conn() as conn:
             similarities = list_similarities(conn, [c.id for _, c in pairs], tried.vector)
@@ -118,7 +130,7 @@ def _nearest(tried: Tried, pairs: Sequence[tuple[Subject, ChunkFacts]]) -> tuple
         if subject.split and subject.place is not None:
             share = min(chunk.end, subject.place.end) - max(chunk.start, subject.place.start)
         place = places.get(chunk.id, 2 * MAX_K) if tried.profile.mode != "dense" else 0
-        reachable = chunk.excluded, not chunk.embedded and not by_words
+        reachable = chunk.id in outside, chunk.excluded, not chunk.embedded and not by_words
         return *reachable, -share, place, -similarities.get(chunk.id, -2.0), chunk.id
 
     return min(pairs, key=distance)
@@ -130,11 +142,13 @@ def follow_legs(tried: Tried, index_id: int, chunk: ChunkFacts) -> Legs:
     mode = tried.profile.mode
     with tried.open_conn() as conn:
         if tried.vector is not None:
-            dense = trace_dense(conn, index_id, tried.vector, tried.wide, tried.documents, chunk.id)
+            dense = trace_dense(conn, index_id, tried.vector, tried.wide, tried.documents, chunk.id, tried.scope)
         if mode != "dense":
-            lexical = trace_lexical(conn, index_id, tried.question, tried.documents, tried.leg_depth, chunk.id)
+            lexical = trace_lexical(
+                conn, index_id, tried.question, tried.documents, tried.leg_depth, chunk.id, tried.scope
+            )
         terms = trace_terms(conn, index_id, tried.question, chunk.id)
-    legs = Legs(dense, lexical, terms, chunk.excluded)
+    legs = Legs(dense, lexical, terms, chunk.excluded or bool(tried.outside(index_id, [chunk.id])))
     if dense is not None and legs.missed and mode != "lexical":
         better = _better_ef(tried, index_id, chunk.id, dense)
     return replace(legs, better_ef=better)
@@ -147,7 +161,7 @@ def _better_ef(tried: Tried, index_id: int, chunk_id: int, dense: DenseFacts) ->
         if ef_search > max(tried.profile.ef_search, dense.depth):
             with tried.open_conn() as conn:
                 wider = replace(tried.wide, ef_search=ef_search)
-                again = trace_dense(conn, index_id, tried.vector, wider, tried.documents, chunk_id)
+                again = trace_dense(conn, index_id, tried.vector, wider, tried.documents, chunk_id, tried.scope)
             if again.leg_rank is not None:
                 return ef_search
     return None

@@ -54,6 +54,7 @@ def explain(
     documents: Sequence[UUID] | None = None,
     index_id: int | None = None,
     rerankers: Rerankers | None = None,
+    scope: int | None = None,
 ) -> Explanation:
     """Follow a document, a phrase, or a phrase in a document through the search of ``question``.
 
@@ -64,12 +65,12 @@ def explain(
     if document_id is None and not (phrase or "").strip():
         raise InvalidInput("Choose a document, or paste a phrase.")
     wanted = check_phrase(phrase) if phrase and phrase.strip() else None
-    tried = Tried(open_conn, collection_id, question, vector, profile, documents, index_id, rerankers)
+    tried = Tried(open_conn, collection_id, question, vector, profile, documents, index_id, rerankers, scope)
     with open_conn() as conn:
         subjects = find_subject(conn, collection_id, index_id, document_id, wanted)
     subject, chunk, rank = _choose(tried, subjects)
     with open_conn() as conn:
-        findings = judge_corpus(conn, subject, chunk, profile.mode, documents)
+        findings = judge_corpus(conn, subject, chunk, profile.mode, documents, scope)
         text = read_chunk_text(conn, chunk.id) if chunk is not None else ""
     findings += _judge_search(tried, subject, chunk)
     stages, lost_at = _settle(findings, rank)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rag.errors import InvalidInput, NotFound
+from rag.retrieval.scopes import Piece, make_scope
 from rag.retrieval.similarities import Histogram, count_similarities
 from rag.store.database import Database, connect
 from tests.integration.library import DIMENSIONS, Library
@@ -35,6 +36,9 @@ def test_counts_are_those_of_a_scan_by_hand(database: Database, library: Library
     vector = library.embedder.embed_question(QUESTION)
     with database.as_user(alice) as conn:
         histogram = count_similarities(conn, library.collection, vector)
+        (one, *_) = conn.execute("select document_id, start_char, end_char from chunks order by id").fetchall()
+        scope = make_scope(conn, library.collection, None, [Piece(*one)])
+        assert count_similarities(conn, library.collection, vector, scope=scope).total == 1
     wanted = Counter(int(np.floor(100 * similarity + 100 + 1e-9)) for similarity in cosines(database, vector))
     assert {n: count for n, count in enumerate(histogram.counts) if count} == dict(wanted)
     assert histogram.total == 60

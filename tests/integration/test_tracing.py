@@ -15,6 +15,7 @@ from rag.errors import InvalidInput, NotFound
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
+from rag.retrieval.scopes import Piece, make_scope
 from rag.retrieval.search import search
 from rag.retrieval.trace_records import TITLES
 from rag.retrieval.trace_rows import trace_dense, trace_lexical
@@ -40,7 +41,7 @@ def test_what_is_there_is_lost_nowhere(trace: Corpus) -> None:
     assert set(outcomes(found).values()) == {"passed"}
     assert found.headline == "It is there: number 1 of the results."
     assert (found.target.chunk_id, found.target.text) == (ids[0], WING)
-    assert [stage.name for stage in found.stages] == [name for name in TITLES if name != "filtered"]
+    assert [stage.name for stage in found.stages] == [name for name in TITLES if name not in ("filtered", "scoped")]
     assert not found.advice
 
 
@@ -185,6 +186,24 @@ def test_what_is_not_among_the_chosen_documents(trace: Corpus) -> None:
     other, _ = trace.add("lake.txt", "Ducks.", vectors=[FAR])
     assert trace.why(document, documents=[other]).lost_at == "filtered"
     assert trace.why(document, documents=[document]).lost_at is None
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_what_is_not_in_the_selection(trace: Corpus, database: Database, mode: str) -> None:
+    halves = [(0, len(WING)), (len(WING), 2 * len(WING))]
+    document, ids = trace.add("wing.txt", WING * 2, spans=halves, vectors=[NEAR, MIDDLE])
+    other, _ = trace.add("lake.txt", "Ducks.", vectors=[FAR])
+    with database.as_user(trace.user) as conn:
+        elsewhere = make_scope(conn, trace.collection, None, [Piece(other, 0, 10_000)])
+        second = make_scope(conn, trace.collection, None, [Piece(document, *halves[1])])
+    lost = trace.why(document, scope=elsewhere, mode=mode)
+    assert lost.lost_at == "scoped"
+    assert "kept to 1 passage of 1 document" in lost.headline
+    assert set(outcomes(lost).values()) <= {"passed", "lost", "would_pass", "would_lose"}
+    # Of its chunks the one that the selection has is followed.
+    found = trace.why(document, scope=second, mode=mode)
+    assert (found.lost_at, found.target.chunk_id) == (None, ids[1])
+    assert outcomes(found)["scoped"] == "passed"
 
 
 def test_too_far_for_any_search(trace: Corpus, database: Database) -> None:

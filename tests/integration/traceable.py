@@ -89,6 +89,7 @@ class Corpus:
         user: UUID | None = None,
         documents: list[UUID] | None = None,
         rerankers: Any = None,
+        scope: int | None = None,
         **settings: Any,
     ) -> Explanation:
         """The explanation under a profile with these settings."""
@@ -102,6 +103,7 @@ class Corpus:
             phrase=phrase,
             documents=documents,
             rerankers=rerankers,
+            scope=scope,
         )
 
 
