@@ -24,7 +24,7 @@ run: $(RUNS)
 	@exec $(VENV)/bin/corpuscope
 
 test: $(TESTS) lint
-	$(PYTHON_HERE) -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PYTHON_HERE) -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(TESTS)
 	$(VENV)/bin/ruff check .

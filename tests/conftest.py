@@ -20,20 +20,15 @@ from psycopg import Connection, sql
 from rag.store import bootstrap
 from rag.store.database import Database, User, connect, prepare
 from rag.store.postgres import EmbeddedPostgres
+from tests.side_by_side import pytest_xdist_make_scheduler
+
+__all__ = ["pytest_xdist_make_scheduler"]
 
 TEMPLATE = "corpuscope_template"
 ALICE = UUID("aaaaaaaa-0000-4000-8000-000000000001")
 BOB = UUID("bbbbbbbb-0000-4000-8000-000000000002")
 
 _numbers = itertools.count(1)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What stays in one process when several test side by side: a file, and all that drive the product in Chromium."""
-    for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
