@@ -65,6 +65,7 @@ class _Naming:
         self.errand = errand
         self.request = request
         self.unusable = 0
+        self.patience = _PATIENCE
 
     def go(self) -> None:
         model = configured_model(self.errand.settings)
@@ -74,7 +75,9 @@ class _Naming:
             numbers = list_nameable(conn, self.request.map_id)
         if not numbers:
             raise NotAllowed("Whoever asked for names may no longer see this map.")
-        for start in range(self.request.named, len(numbers), _AT_ONCE):
+        starts = range(self.request.named, len(numbers), _AT_ONCE)
+        self.patience = min(_PATIENCE, len(starts))
+        for start in starts:
             self.errand.check()
             some = numbers[start : start + _AT_ONCE]
             with self.errand.database.as_worker() as conn:
@@ -97,7 +100,7 @@ class _Naming:
             groups = read_unnamed(conn, self.request.map_id, numbers, passages=_PASSAGES, longest=_LONGEST_PASSAGE)
         names = read_names(whole_reply(model, build_turns(groups), self.errand.check), numbers)
         self.unusable = 0 if names else self.unusable + 1
-        if self.unusable >= _PATIENCE:
+        if self.unusable >= self.patience:
             raise ProviderError(
                 "The chat model's replies can't be used: they are not the names that were asked for.",
                 hint="Try another CHAT_MODEL. Until then clusters keep the labels made of their words.",
