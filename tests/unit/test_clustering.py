@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.mapping.cluster_tree import GRANULARITIES, NOWHERE, ClusterTree
+from rag.mapping.cluster_tree import GRANULARITIES, NOWHERE, ClusterTree, Node
 from rag.mapping.clustering import cluster_points
 from rag.mapping.merging import group_counts
 
@@ -61,7 +61,7 @@ def test_few_points(count: int) -> None:
 def test_points_on_one_another_and_in_a_line() -> None:
     tree = cluster_points(np.repeat([[10000, 10000], [50000, 50000], [50000, 9000]], 40, axis=0))
     assert tree.leaves == 3
-    line = np.stack([np.arange(300) * 200, np.zeros(300)], axis=1)
+    line = np.stack([np.arange(300.0) * 200, np.zeros(300)], axis=1)
     assert len(cluster_points(line).leaf) == 300
 
 
@@ -86,7 +86,7 @@ def test_coarser_clusters_hold_finer_ones_whole() -> None:
 
 def check_parents(tree: ClusterTree) -> None:
     """Parents come first, hold their children's leaves, and end where these begin."""
-    seen = {}
+    seen: dict[int, Node] = {}
     for node in tree.nodes:
         if node.parent is not None:
             parent = seen[node.parent]
