@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import ask_map_panel
+from pages.parts import ask_map_panel, cluster_list
 from pages.parts.empty import no_documents, not_ready
 from pages.parts.explore_board import PANEL, Panel, show_board
 from pages.parts.explore_desk import open_desk
@@ -19,6 +19,7 @@ from rag.records import Collection
 #: The panels beside the map in their order. A new one is one more entry.
 PANELS = [
     Panel("legend", "Legend", lambda desk, colouring: show_legend(colouring)),
+    Panel("clusters", "Clusters", cluster_list.show),
     Panel(
         "ask",
         "Ask",
@@ -36,7 +37,7 @@ def show(collection: Collection) -> None:
         st.warning(plain(problem), icon=":material/link_off:")
     if desk.shown is not None:
         show_notice(desk)
-        if ask_map_panel.opened_by_link():
+        if ask_map_panel.is_wanted(arrived=PANEL not in st.session_state):
             st.session_state[PANEL] = "ask"
         show_board(desk, PANELS)
     elif not desk.progress.embedded_total:
