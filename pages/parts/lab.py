@@ -46,7 +46,7 @@ def show_lab(desk: Desk, view: View) -> None:
             main = st.container(key="lab-main")
         question = (st.session_state.get(QUESTION) or "").strip()
         here = side_of(profile, view.side.index)
-        remember(View(question, here, other, desk.documents), desk.collection.id)
+        remember(View(question, here, other, desk.documents, view.scope), desk.collection.id)
         with main:
             if not question:
                 st.html(
@@ -137,6 +137,7 @@ def _ask_why(desk: Desk, question: str, found: Found) -> None:
                 found.profile,
                 index,
                 documents=list(desk.documents) or None,
+                scope=desk.scope.id if desk.scope else None,
                 rows=desk.rows,
                 on_fix=lambda settings: change_settings(**settings),
             )
@@ -235,6 +236,8 @@ def show_nothing_found(desk: Desk, profile: RetrievalProfile) -> None:
         advice.append(f"lower the least similarity, which is {profile.threshold:.2f}")
     if desk.documents:
         advice.append("look in all documents")
+    if desk.scope:
+        advice.append("look beyond the selection")
     if profile.mode == "lexical":
         advice.append("try the method Meaning, which finds other words for the same thing")
     if desk.progress.unfinished:

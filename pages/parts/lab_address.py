@@ -39,12 +39,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that a link to the lab reproduces, but for the collection; ``documents`` empty means all."""
+    """Everything that a link to the lab reproduces, but for the collection.
+
+    ``documents`` empty means all; ``scope`` is the id of a selection that is searched, None for everything.
+    """
 
     question: str = ""
     side: Side = field(default_factory=Side)
     other: Side | None = None
     documents: tuple[UUID, ...] = ()
+    scope: int | None = None
 
 
 def lab_query(
@@ -54,14 +58,16 @@ def lab_query(
     other: RetrievalProfile | str | Side | None = None,
     index_id: int | None = None,
     other_index_id: int | None = None,
+    scope: int | None = None,
 ) -> dict[str, str]:
     """The query parameters that open the lab with this question, for ``st.page_link("pages/search.py", …)``.
 
     A profile is a saved one's name, or a :class:`RetrievalProfile` whose every setting is then written out, so that
     the link means the same whatever becomes of the saved ones. None is the collection's default, and as ``other`` no
-    comparison.
+    comparison. ``scope`` is the id of a selection that alone is searched.
     """
-    view = View(question, _to_side(profile, index_id), None if other is None else _to_side(other, other_index_id))
+    beside = None if other is None else _to_side(other, other_index_id)
+    view = View(question, _to_side(profile, index_id), beside, scope=scope)
     return {"collection": str(collection_id)} | write_view(view)
 
 
@@ -82,6 +88,8 @@ def write_view(view: View) -> dict[str, str]:
         query |= _write_side(view.other, _OTHER) or {f"{_OTHER}index": "active"}
     if view.documents:
         query["only"] = ",".join(str(document) for document in view.documents[:MAX_DOCUMENTS])
+    if view.scope is not None:
+        query["scope"] = str(view.scope)
     return query
 
 
@@ -113,6 +121,7 @@ def read_view(query: Mapping[str, str]) -> tuple[View, list[str]]:
         _read_side(query, "", problems),
         _read_side(query, _OTHER, problems) if named else None,
         _read_documents(query.get("only", ""), problems),
+        _read_number(query, "scope", 2**63, problems),
     )
     return view, problems
 
@@ -195,4 +204,4 @@ def lab_keys() -> Sequence[str]:
 
 def is_lab_key(name: str) -> bool:
     """Whether a query parameter is the lab's own."""
-    return name in ("q", "only") or name.removeprefix(_OTHER) in lab_keys()
+    return name in ("q", "only", "scope") or name.removeprefix(_OTHER) in lab_keys()

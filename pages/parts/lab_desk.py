@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from rag.corpus.progress import Progress, read_progress
 from rag.errors import NotFound
 from rag.records import Collection, DocumentRow
 from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.scopes import Scope, read_scope, scope_names
 from rag.retrieval.stored_profiles import StoredProfile, list_profiles, list_versions, read_default
 
 #: What a collection has before anybody saved a profile.
@@ -31,7 +32,8 @@ class Desk:
     """All of it.
 
     ``stored`` has every version, by name and then the newest first; ``documents`` empty means all; ``index`` is the one
-    that is searched, ``active`` the one that everybody else searches.
+    that is searched, ``active`` the one that everybody else searches; ``scope`` is the selection that is searched, None
+    for everything, and ``scopes`` the names of those that are saved.
     """
 
     collection: Collection
@@ -44,6 +46,8 @@ class Desk:
     index: SearchedIndex | None
     active: SearchedIndex | None
     baseline: Baseline | None
+    scope: Scope | None
+    scopes: Mapping[int, str]
 
     @property
     def may_edit(self) -> bool:
@@ -80,8 +84,9 @@ def open_desk(collection: Collection, view: View) -> tuple[Desk, View, list[str]
         progress, active = read_progress(conn, collection.id), _find_index(conn, collection.id, None)
         index = active if side.index is None else _find_index(conn, collection.id, side.index)
         baseline = read_baseline(conn, collection.id, side.index)
-    desk = Desk(collection, progress, rows, documents, stored, default, indexes, index, active, baseline)
-    return desk, View(view.question, side, other, documents), problems
+        scope, scopes = _existing_scope(conn, collection.id, view.scope, problems), scope_names(conn, collection.id)
+    desk = Desk(collection, progress, rows, documents, stored, default, indexes, index, active, baseline, scope, scopes)
+    return desk, View(view.question, side, other, documents, scope.id if scope else None), problems
 
 
 def find_index(desk: Desk, index_id: int | None) -> SearchedIndex | None:
@@ -120,6 +125,21 @@ def _existing_side(
         problems.append(f"This collection has no index {side.index} (any more); the active one is searched.")
         side = replace(side, index=None)
     return side
+
+
+def _existing_scope(
+    conn: psycopg.Connection[Any], collection_id: UUID, wanted: int | None, problems: list[str]
+) -> Scope | None:
+    if wanted is None:
+        return None
+    try:
+        found = read_scope(conn, wanted)
+    except NotFound:
+        found = None
+    if found is None or found.collection_id != collection_id:
+        problems.append("The selection that the address names is gone, or it isn't shared with you; all is searched.")
+        return None
+    return found
 
 
 def _existing(wanted: Sequence[UUID], rows: Sequence[DocumentRow], problems: list[str]) -> tuple[UUID, ...]:

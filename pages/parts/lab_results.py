@@ -56,7 +56,16 @@ def find(desk: Desk, question: str, profile: RetrievalProfile, index: SearchedIn
     if waiting:
         profile = replace(profile, mode="lexical", threshold=None)
     documents = list(desk.documents) or None
-    hits = retrieve(connect, desk.collection.id, question, vector, profile, documents, index.id if index else None)
+    hits = retrieve(
+        connect,
+        desk.collection.id,
+        question,
+        vector,
+        profile,
+        documents,
+        index.id if index else None,
+        scope=desk.scope.id if desk.scope else None,
+    )
     return Found(hits, time.perf_counter() - began, profile, vector, waiting)
 
 
@@ -72,13 +81,14 @@ def embed(question: str, profile: RetrievalProfile, index: SearchedIndex | None)
 
 
 def count_all(desk: Desk, question: str, index: SearchedIndex, vector: Any) -> Histogram:
-    """The histogram of the question over the index, counted once a question."""
+    """The histogram of the question over the index, or what of it is selected, counted once a question."""
+    scope = desk.scope.id if desk.scope else None
 
     def look() -> Histogram:
         with connect() as conn:
-            return count_similarities(conn, desk.collection.id, vector, index.id)
+            return count_similarities(conn, desk.collection.id, vector, index.id, scope)
 
-    return keep(("histogram", question, index.id, desk.progress.embedded_total), look)
+    return keep(("histogram", question, index.id, desk.progress.embedded_total, scope), look)
 
 
 def show_hits(desk: Desk, question: str, found: Found) -> None:

@@ -1,4 +1,4 @@
-"""Where in a collection the lab looks: which documents, and which of its indexes."""
+"""Where in a collection the lab looks: which documents, which selection of passages, and which of its indexes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import streamlit as st
 from pages.parts.lab_address import MAX_DOCUMENTS, View
 from pages.parts.lab_desk import Desk
 from pages.parts.lab_state import change_view
+from pages.parts.scope_menu import scope_menu
 from pages.parts.words import count, plain
 from rag.corpus.indexes import IndexRow
 
@@ -19,11 +20,16 @@ _INDEX = "lab_index"
 
 def pick_scope(desk: Desk, view: View) -> None:
     """A popover beside the collection; another choice begins the page anew with it."""
-    parts = [count(len(desk.documents), "document") if desk.documents else "All documents"]
+    parts = [count(len(desk.documents), "document")] if desk.documents else []
+    if desk.scope is not None:
+        parts.append(plain(desk.scope.name) if desk.scope.name else count(desk.scope.passages, "selected passage"))
+    parts = parts or ["All documents"]
     if view.side.index is not None:
         parts.append(f"index {view.side.index}")
     with st.popover(" · ".join(parts), icon=":material/filter_alt:", key="lab-scope"), st.container(width=380):
         _pick_documents(desk)
+        if desk.scopes or desk.scope:
+            _pick_selection(desk)
         if len(desk.indexes) > 1:
             _pick_index(desk, view)
 
@@ -46,6 +52,31 @@ def _pick_documents(desk: Desk) -> None:
         on_change=_change,
         args=(chosen,),
     )
+
+
+def _pick_selection(desk: Desk) -> None:
+    key = f"selection-{desk.collection.id}"
+    current = desk.scope
+    names = {None: "Everything"} | dict(desk.scopes)
+    if current is not None:
+        names[current.id] = f"{current.name or 'Unnamed'} ({current.size})"
+    st.session_state[key] = current.id if current else None
+
+    def chosen(view: View) -> View:
+        return replace(view, scope=st.session_state[key])
+
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "Only in this selection",
+            list(names),
+            format_func=lambda one: names.get(one, ""),
+            key=key,
+            on_change=_change,
+            args=(chosen,),
+            help="Passages that were selected on the map and saved. The chat can be kept to them too.",
+        )
+        if current is not None:
+            scope_menu(desk.collection, current)
 
 
 def _pick_index(desk: Desk, view: View) -> None:

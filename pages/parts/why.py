@@ -35,13 +35,15 @@ def why_not(
     index_id: int | None = None,
     *,
     documents: Sequence[UUID] | None = None,
+    scope: int | None = None,
     rows: Sequence[DocumentRow] | None = None,
     on_fix: OnFix | None = None,
 ) -> None:
     """Asks for a document or a phrase and draws its way through the search of ``question``.
 
-    ``vector``, ``profile``, ``index_id`` and ``documents`` are what was searched with. ``rows`` are the collection's
-    documents, where they are known already. ``on_fix`` is a callback that changes the profile by the settings it gets.
+    ``vector``, ``profile``, ``index_id``, ``documents`` and ``scope`` are what was searched with. ``rows`` are the
+    collection's documents, where they are known already. ``on_fix`` is a callback that changes the profile by the
+    settings it gets.
     """
     if rows is None:
         with connect() as conn:
@@ -61,6 +63,7 @@ def why_not(
             phrase=phrase or None,
             documents=documents,
             index_id=index_id,
+            scope=scope,
         )
     except CorpuscopeError as error:
         show_error(error)

@@ -93,6 +93,15 @@ def list_scopes(conn: Connection[Any], collection_id: UUID) -> list[Scope]:
     return _read(conn, "collection_id = %s and name is not null", [collection_id])
 
 
+def scope_names(conn: Connection[Any], collection_id: UUID) -> dict[int, str]:
+    """The names of the collection's saved scopes by their ids, in their order, without counting what is in them."""
+    rows = conn.execute(
+        "select id, name from public.scopes where collection_id = %s and name is not null order by lower(name), id",
+        [collection_id],
+    )
+    return dict(rows.fetchall())
+
+
 def read_scope(conn: Connection[Any], scope_id: int) -> Scope:
     """One scope, with a name or without; :class:`NotFound` when it is gone or not for the person to see."""
     found = _read(conn, "id = %s", [scope_id])

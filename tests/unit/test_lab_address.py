@@ -44,12 +44,13 @@ def test_what_is_written_is_read_again(seed: int) -> None:
         some_side(rng),
         some_side(rng) if rng.random() < 0.5 else None,
         tuple(UUID(int=rng.getrandbits(128)) for _ in range(rng.randint(0, 5))),
+        rng.choice([None, rng.randint(1, 2**40)]),
     )
     address = urlencode(write_view(view))
     assert read_view(dict(parse_qsl(address, keep_blank_values=True))) == (view, [])
 
 
-KEYS = ["q", "only", *lab_keys(), *(f"vs_{key}" for key in lab_keys()), "vs_", "vs_x", "nonsense"]
+KEYS = ["q", "only", "scope", *lab_keys(), *(f"vs_{key}" for key in lab_keys()), "vs_", "vs_x", "nonsense"]
 VALUES = [
     "",
     " ",
