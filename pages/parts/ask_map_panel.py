@@ -66,10 +66,10 @@ def show(collection: Collection, map_: CorpusMap) -> list[Mark]:
     return [*read_run_marks(desk), *marks]
 
 
-def opened_by_link() -> bool:
-    """Whether the look came by an address with a question or a run, which this panel is about; once for each."""
+def is_wanted(*, arrived: bool) -> bool:
+    """Whether to open this panel: somebody came to the page, or by a link, with a question or a run in the look."""
     aimed, look = explore_state.aimed(), explore_state.look()
-    new = st.session_state.get(_AIMED) != aimed
+    new = arrived or st.session_state.get(_AIMED) != aimed
     st.session_state[_AIMED] = aimed
     return new and bool(look.question or look.run)
 
