@@ -1,29 +1,28 @@
-"""From neighbours to places in the plane: UMAP (McInnes, Healy, Melville 2018), its layout by umap-learn.
+"""From neighbours to places in the plane: UMAP (McInnes, Healy and Melville 2018, arXiv 1802.03426).
 
-What comes before the layout is a few lines of array arithmetic here. umap-learn has it compiled, and importing and
-compiling it, with the neighbour search that goes along, is most of the time of a first map (docs/decisions/0003).
+The layout is the paper's algorithm 5 with all points moving at once in a round: so threads share the work and the map
+is the same for any number of them. Why not umap-learn's own: docs/decisions/0010-own-layout.md.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
-import types
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.mapping.neighbours import Neighbours
+if TYPE_CHECKING:
+    from rag.mapping.neighbours import Neighbours
 
 #: Told how many rounds of all are done.
 Report = Callable[[int, int], None]
+Edges = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
-#: Rounds of the layout: umap-learn's own number for many points. Its 500 for few gain .0001 of trustworthiness.
-ROUNDS = 200
+#: Rounds of the layout, and those between two words of how far it is.
+ROUNDS = 300
+_TOLD_EVERY = 10
 _TOLERANCE = 1e-5
 _SEARCH_STEPS = 64
 _LEAST_SCALE = 1e-3
@@ -35,29 +34,33 @@ def project(
     *,
     min_dist: float = 0.1,
     seed: int = 0,
+    rounds: int = ROUNDS,
     report: Report = lambda _done, _total: None,
 ) -> NDArray[np.float32]:
-    """[n, 2]: the places of unit ``vectors``. The same from the same; for at least four points."""
+    """[n, 2]: the places of unit ``vectors``. The same from the same on one machine; for at least four points."""
+    from rag.mapping.layout_rounds import move
+
     head, tail, weight = fuzzy_graph(neighbours)
-    kept = weight >= weight.max() / ROUNDS
+    kept = weight >= weight.max() / rounds
+    every = (weight.max() / weight[kept]).astype(np.float32)
+    starts = np.searchsorted(head[kept], np.arange(len(vectors) + 1))
     rng = np.random.RandomState(seed)
-    return _lay_out(
-        spread_out(vectors, rng),
-        head[kept],
-        tail[kept],
-        (weight.max() / weight[kept]).astype(np.float64),
-        ROUNDS,
-        min_dist,
-        rng.randint(-(2**31) + 1, 2**31 - 1, 3).astype(np.int64),
-        report,
-    )
+    xy, numbers = spread_out(vectors, rng), rng.randint(1, 2**31, len(vectors)).astype(np.uint32)
+    due, due_apart = every.copy(), every / 5
+    for done in range(0, rounds, _TOLD_EVERY):
+        to = min(done + _TOLD_EVERY, rounds)
+        xy = move(xy, starts, tail[kept], every, due, due_apart, numbers, *curve(min_dist), done, to, rounds)
+        report(to, rounds)
+    return xy
 
 
 def compile_layout() -> None:
     """Have the layout compiled, or read from the cache of an earlier process: some seconds, once a process."""
-    xy = np.zeros((2, 2), np.float32)
-    ends = np.array([0, 1], np.int32)
-    _lay_out(xy, ends, ends[::-1].copy(), np.ones(2), 1, 0.1, np.zeros(3, np.int64), lambda _done, _total: None)
+    from rag.mapping.neighbours import Neighbours
+
+    places = (np.arange(4)[:, None] + np.arange(3)) % 4
+    corners = np.eye(4, dtype=np.float32)
+    project(corners, Neighbours(places.astype(np.int32), 1 - corners[places][:, :, 0], True), rounds=1)
 
 
 def memberships(distances: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,34 +77,35 @@ def memberships(distances: NDArray[np.float32]) -> NDArray[np.float32]:
     open_rows = np.arange(len(distances))
     for _ in range(_SEARCH_STEPS):
         total = np.exp(-beyond[open_rows, 1:] / scale[open_rows, None]).sum(1)
-        open_rows, total = (some[np.abs(total - wanted) >= _TOLERANCE] for some in (open_rows, total))
+        unsettled = np.abs(total - wanted) >= _TOLERANCE
+        open_rows, total = open_rows[unsettled], total[unsettled]
         if not len(open_rows):
             break
         above = total > wanted
         high[open_rows[above]] = scale[open_rows[above]]
         low[open_rows[~above]] = scale[open_rows[~above]]
-        unbounded = np.isinf(high[open_rows])
-        scale[open_rows] = np.where(
-            unbounded, 2 * scale[open_rows], (low[open_rows] + np.where(unbounded, 0, high[open_rows])) / 2
-        )
+        bounded = np.isfinite(high[open_rows])
+        middle = (low[open_rows] + np.where(bounded, high[open_rows], 0)) / 2
+        scale[open_rows] = np.where(bounded, middle, 2 * scale[open_rows])
     least = _LEAST_SCALE * np.where(nearest > 0, distances.mean(1), distances.mean())
     scale = np.maximum(scale, np.maximum(least, np.finfo(np.float32).tiny))
     return np.asarray(np.exp(-beyond / scale[:, None]), np.float32)
 
 
-def fuzzy_graph(neighbours: Neighbours) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """Heads, tails and weights of the edges, both ways: the probabilistic union of what each thinks of the other."""
+def fuzzy_graph(neighbours: Neighbours) -> Edges:
+    """Heads, tails and weights of the edges, both ways, by their heads: the probabilistic union of both ends."""
     from scipy.sparse import coo_array
 
     n, k = neighbours.places.shape
     weight = memberships(neighbours.distances)
-    rows = np.repeat(np.arange(n, dtype=np.int32), k)
-    columns = neighbours.places.ravel()
+    rows, columns = np.repeat(np.arange(n, dtype=np.int32), k), neighbours.places.ravel()
     other = rows != columns
     there = coo_array((weight.ravel()[other], (rows[other], columns[other])), shape=(n, n)).tocsr()
     back = there.T.tocsr()
-    union = (there + back - there * back).tocoo()
-    return union.row.astype(np.int32), union.col.astype(np.int32), union.data.astype(np.float32)
+    union = (there + back - there * back).tocsr()
+    union.sort_indices()
+    head = np.repeat(np.arange(n, dtype=np.int32), np.diff(union.indptr))
+    return head, union.indices.astype(np.int32), union.data.astype(np.float32)
 
 
 def spread_out(vectors: NDArray[np.float32], rng: np.random.RandomState) -> NDArray[np.float32]:
@@ -114,80 +118,10 @@ def spread_out(vectors: NDArray[np.float32], rng: np.random.RandomState) -> NDAr
 
 
 @cache
-def curve(min_dist: float) -> tuple[float, float]:
-    """UMAP's a and b: 1 / (1 + a x^2b) comes nearest to 1 up to ``min_dist`` and falls off exponentially beyond."""
+def curve(min_dist: float) -> tuple[np.float32, np.float32]:
+    """UMAP's a and b: 1 / (1 + a x^2b) comes nearest to 1 up to ``min_dist`` and to an exponential fall beyond."""
     from scipy.optimize import curve_fit
 
     x = np.linspace(0, 3, 300)
     (a, b), _ = curve_fit(lambda x, a, b: 1 / (1 + a * x ** (2 * b)), x, np.exp(-np.maximum(x - min_dist, 0)))
-    return float(a), float(b)
-
-
-def _lay_out(
-    xy: NDArray[np.float32],
-    head: NDArray[np.int32],
-    tail: NDArray[np.int32],
-    epochs_per_sample: NDArray[np.float64],
-    rounds: int,
-    min_dist: float,
-    rng_state: NDArray[np.int64],
-    report: Report,
-) -> NDArray[np.float32]:
-    """umap-learn's stochastic gradient descent, in one thread: two would make another map each time."""
-    a, b = curve(min_dist)
-    return np.asarray(
-        _layouts().optimize_layout_euclidean(
-            xy,
-            xy,
-            head,
-            tail,
-            rounds,
-            len(xy),
-            epochs_per_sample,
-            a,
-            b,
-            rng_state,
-            parallel=False,
-            tqdm_kwds={
-                "disable": False,
-                "file": _Meter(report),
-                "bar_format": "{n_fmt}/{total_fmt}",
-                "mininterval": 0.2,
-            },
-            move_other=True,
-        )
-    )
-
-
-class _Meter:
-    """A file to tqdm: reads from its bar how far it is."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def write(self, text: str) -> None:
-        if found := re.search(r"(\d+)/(\d+)", text):
-            self._report(int(found[1]), int(found[2]))
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-@cache
-def _layouts() -> Any:
-    """umap-learn's module of that name, without the rest of the package, which takes seconds to import."""
-    whole = "umap" in sys.modules
-    if not whole:
-        found = importlib.util.find_spec("umap")
-        assert found is not None
-        bare = types.ModuleType("umap")
-        bare.__path__ = list(found.submodule_search_locations or [])
-        sys.modules["umap"] = bare
-    try:
-        layouts = importlib.import_module("umap.layouts")
-    finally:
-        if not whole:
-            del sys.modules["umap"]
-    # Compiled once a machine rather than once a process; the folder is NUMBA_CACHE_DIR.
-    layouts._nb_optimize_layout_euclidean_single_epoch.enable_caching()
-    return layouts
+    return np.float32(a), np.float32(b)
