@@ -13,6 +13,7 @@ from pages.parts.document_table import chunks_of, status_of
 from pages.parts.document_text import show_document_text
 from pages.parts.downloads import handing_out
 from pages.parts.empty import empty_state
+from pages.parts.explore_address import explore_query
 from pages.parts.guests import guest_note
 from pages.parts.notices import show_notices
 from pages.parts.session import connect, require_database, require_user
@@ -54,6 +55,14 @@ def show_header(document: DocumentRow, collection: Collection) -> None:
             key="original",
             help=f"The file as it was uploaded, {size(document.size)}",
         )
+        if document.chunk_count:
+            st.page_link(
+                "pages/explore.py",
+                label="On the map",
+                icon=":material/scatter_plot:",
+                query_params=explore_query(collection.id, documents=[document.id]),
+                help="Where the passages of this document lie among the others",
+            )
         if collection.role != "viewer" and st.button("Delete", icon=":material/delete:", key="delete_this"):
             delete_dialog([document.id], [document.name])
     show_notices()

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import streamlit as st
 
+from pages.parts.explore_address import explore_query
 from pages.parts.notices import notify
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain, show_error
@@ -46,6 +47,13 @@ def document_actions(collection: Collection, selected: Sequence[DocumentRow]) ->
         _offer("Pause", "pause", pause_documents, [d for d in unfinished if not d.paused])
         _offer("Resume", "play_arrow", resume_documents, [d for d in unfinished if d.paused])
         _offer("Cancel", "cancel", cancel_documents, unfinished)
+        if any(document.chunk_count for document in selected):
+            st.page_link(
+                "pages/explore.py",
+                label="Show on the map",
+                icon=":material/scatter_plot:",
+                query_params=explore_query(collection.id, documents=[document.id for document in selected]),
+            )
         if st.button("Delete", icon=":material/delete:", key="delete_selected"):
             delete_dialog([document.id for document in selected], [document.name for document in selected])
 

@@ -40,6 +40,7 @@ _CSS = """
   background: none;
   color: inherit;
   font: inherit;
+  font-size: 1rem;
 }
 .cs-find input:focus { outline: none; }
 .cs-find input::placeholder { color: color-mix(in srgb, currentColor 58%, transparent); opacity: 1; }

@@ -63,9 +63,9 @@ Arguments = Mapping[str, str]
 def read_channel(conn: psycopg.Connection[Any], map_id: int, kind: str, arguments: Arguments) -> Channel:
     """One byte for each place of the map, from 0 to the last.
 
-    ``arguments`` come from an address: ``vector`` (:func:`pack_vector`) of "similarity"; ``text`` of "text", and ``sel``
-    (a selection as text) within which alone it looks; ``run`` or ``set`` of "judged". Raises :class:`NotFound` for a
-    map that is gone or not shared with the person, and :class:`InvalidInput` for what can't be meant.
+    ``arguments`` come from an address: "similarity" has ``vector`` (:func:`pack_vector`); "text" has ``text``, and
+    ``sel``, a selection as text, within which alone it looks; "judged" has ``run`` or ``set``. Raises :class:`NotFound`
+    for a map that is gone or not shared with the person, and :class:`InvalidInput` for what can't be meant.
     """
     if kind not in _READERS:
         raise InvalidInput(f"A map has no colouring by {kind[:40]!r}.")
