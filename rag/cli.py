@@ -77,6 +77,7 @@ def make_parser() -> ArgumentParser:
     _add_search(add("search", _command("cli_search"), "Search a collection."))
     _add_why(add("why", _command("cli_why"), "Say why a document or a phrase is not among the hits of a search."))
     _add_profiles(add("profiles", _command("cli_profiles"), "List retrieval profiles, or say which is the default."))
+    _add_scopes(add("scopes", _command("cli_scopes"), "List saved selections of passages, or delete one."))
     _add_ask(
         add("ask", _command("cli_ask"), "Ask a question and read the answer as it is written, then its citations.")
     )
@@ -126,6 +127,7 @@ def _add_profile(parser: ArgumentParser) -> None:
         "--rerank", metavar="MODEL", help="a cross encoder: a name on the hub or a folder; none for none"
     )
     parser.add_argument("--profile", metavar="P", help="name of a saved retrieval profile")
+    parser.add_argument("--scope", metavar="NAME", help="only in this saved selection of passages")
 
 
 def _add_profiles(parser: ArgumentParser) -> None:
@@ -135,6 +137,12 @@ def _add_profiles(parser: ArgumentParser) -> None:
     either.add_argument("--make-default", action="store_true", help="make it what is used when nothing else is said")
     either.add_argument("--undo-default", action="store_true", help="go back to what was the default before")
     parser.add_argument("--number", metavar="N", type=_positive, help="of its versions this one; the newest without it")
+
+
+def _add_scopes(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "delete"), nargs="?", default="list")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="which one goes")
+    parser.add_argument("--collection", metavar="NAME", required=True)
 
 
 def _add_why(parser: ArgumentParser) -> None:

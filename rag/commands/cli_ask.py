@@ -14,6 +14,7 @@ from rag.chat.chat_records import Message
 from rag.chat.feeds import Feed, tail_answer
 from rag.commands.cli_output import Output
 from rag.commands.cli_profiles import change_profile
+from rag.commands.cli_scopes import named_scope
 from rag.commands.cli_session import LOOK_S, Session, open_session
 from rag.corpus.collections import find_collection
 from rag.retrieval.stored_profiles import load_profile
@@ -26,7 +27,8 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
         with session.as_user() as conn:
             collection = find_collection(conn, arguments.collection)
             profile = _profile(conn, collection.id, arguments)
-            message_id = chats.ask(conn, chats.create_chat(conn, collection.id), arguments.question, profile)
+            chat = chats.create_chat(conn, collection.id, scope=named_scope(conn, collection.id, arguments.scope))
+            message_id = chats.ask(conn, chat, arguments.question, profile)
         try:
             _follow(session, message_id)
         except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rag.commands.cli_output import Output
 from rag.commands.cli_profiles import change_profile
+from rag.commands.cli_scopes import named_scope
 from rag.commands.cli_session import open_session
 from rag.corpus.collections import find_collection
 from rag.corpus.indexes import read_searched_index
@@ -24,10 +25,13 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
             collection = find_collection(conn, arguments.collection)
             index = read_searched_index(conn, collection.id)
             profile = load_profile(conn, collection.id, arguments.profile)
+            scope = named_scope(conn, collection.id, arguments.scope)
         profile = change_profile(profile, arguments)
         lexical = profile.mode == "lexical" and profile.threshold is None
         vector = None if lexical else session.load_question_encoder(index.model).embed_question(arguments.query)
-        hits = retrieve(session.as_user, collection.id, arguments.query, vector, profile, index_id=index.id)
+        hits = retrieve(
+            session.as_user, collection.id, arguments.query, vector, profile, index_id=index.id, scope=scope
+        )
     out.result({"hits": [hit_as_json(hit) for hit in hits]}, "\n\n".join(map(_text, hits)) or "Nothing was found.")
     return 0
 

@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from rag.commands.cli_output import Output
 from rag.commands.cli_profiles import change_profile
+from rag.commands.cli_scopes import named_scope
 from rag.commands.cli_session import open_session
 from rag.corpus.collections import find_collection
 from rag.corpus.documents import list_documents
@@ -28,6 +29,7 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
             collection = find_collection(conn, arguments.collection)
             index = read_searched_index(conn, collection.id)
             profile = load_profile(conn, collection.id, arguments.profile)
+            scope = named_scope(conn, collection.id, arguments.scope)
             document = find_document(conn, collection.id, arguments.document) if arguments.document else None
         profile = change_profile(profile, arguments)
         lexical = profile.mode == "lexical" and profile.threshold is None
@@ -41,6 +43,7 @@ def run(arguments: Namespace, settings: Settings, out: Output) -> int:
             document_id=document,
             phrase=arguments.phrase,
             index_id=index.id,
+            scope=scope,
         )
     out.result(as_json(explanation), as_text(explanation))
     return 0

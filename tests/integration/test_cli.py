@@ -16,8 +16,10 @@ import pytest
 from rag.cli import make_parser
 from rag.commands.children import settings_environment
 from rag.corpus.collections import find_collection
+from rag.corpus.documents import list_documents
 from rag.records import LOCAL_USER
 from rag.retrieval.profiles import RetrievalProfile
+from rag.retrieval.scopes import Piece, make_scope
 from rag.retrieval.stored_profiles import save_profile
 from rag.settings import Settings
 from rag.store.database import Database
@@ -132,13 +134,15 @@ def test_search_prints_hits_of_the_documented_shape(corpuscope: CommandLine) -> 
 
 @pytest.fixture(scope="module")
 def profiles(server: EmbeddedPostgres, ingested: list[dict[str, Any]]) -> UUID:
-    """Two versions of `strict` and one of `wide` in the collection Birds; its id."""
+    """Two versions of `strict` and one of `wide` in the collection Birds, and the selection Bread of it; its id."""
     # Without the server itself: who closes a database with one lets go of it, and it is everybody's.
     with Database(server.dsn("authenticator")) as database, database.as_user(LOCAL_USER) as conn:
         collection = find_collection(conn, "Birds").id
         save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=1))
         save_profile(conn, collection, "strict", RetrievalProfile(mode="lexical", k=2))
         save_profile(conn, collection, "wide", RetrievalProfile(k=50, diversity=0.5, neighbours=1))
+        (bread,) = (one.id for one in list_documents(conn, collection) if one.name == "bread.md")
+        make_scope(conn, collection, "Bread", [Piece(bread, 0, len(BREAD))])
     return collection
 
 
@@ -165,6 +169,24 @@ def test_profiles_are_listed_made_default_and_taken_back(corpuscope: CommandLine
         in corpuscope.run("profiles", "wide", "--collection", "Birds", "--make-default", "--number", "7", code=1).stderr
     )
     assert "k 50, diversity 0.5" in corpuscope.run("profiles", "wide", "--collection", "Birds").stdout
+
+
+def test_a_saved_selection_is_searched_listed_and_deleted(corpuscope: CommandLine, profiles: UUID) -> None:
+    search = ("search", "bread hedgehogs owl", "--collection", "Birds", "--mode", "lexical")
+    assert "owl.txt" in {hit["document"] for hit in corpuscope.json(*search)["hits"]}
+    assert [hit["document"] for hit in corpuscope.json(*search, "--scope", "bread")["hits"]] == ["bread.md"]
+    why = corpuscope.json("why", *search[1:], "--scope", "Bread", "--document", "owl.txt")
+    assert why["lost_at"] == "scoped"
+    (listed,) = corpuscope.json("scopes", "--collection", "Birds")["scopes"]
+    assert set(listed) == {"name", "passages", "documents", "created_at"}
+    assert (listed["name"], listed["passages"], listed["documents"]) == ("Bread", 1, 1)
+    answer = corpuscope.json("ask", "Which owl hunts hedgehogs?", "--collection", "Birds", "--scope", "Bread")
+    assert "hedgehogs" not in answer["answer"]
+    assert {one["document"] for one in answer["citations"]} <= {"bread.md"}
+    assert corpuscope.json("scopes", "delete", "bread", "--collection", "Birds")["deleted"]["name"] == "Bread"
+    assert "No selection has been saved" in corpuscope.run("scopes", "--collection", "Birds").stdout
+    assert "no selection named “Bread”" in corpuscope.run(*search, "--scope", "Bread", code=1).stderr
+    assert "Say which selection goes" in corpuscope.run("scopes", "delete", "--collection", "Birds", code=1).stderr
 
 
 def test_questions_are_searched_and_answered_under_a_saved_profile(corpuscope: CommandLine, profiles: UUID) -> None:
