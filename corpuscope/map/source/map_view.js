@@ -54,6 +54,8 @@ export class MapView {
     this.gestures = new Gestures(this.stage, this)
     part("skip").onclick = () => this.goToTwin()
     root.onkeydown = (event) => this.key(event)
+    this.pointAt = (event) => this.showPoint(event.detail.place)
+    document.addEventListener("corpuscope:point", this.pointAt)
     this.layer = this.makeLayer()
     this.observer = new ResizeObserver(() => this.resize())
     this.observer.observe(this.stage)
@@ -69,6 +71,7 @@ export class MapView {
   }
 
   end() {
+    document.removeEventListener("corpuscope:point", this.pointAt)
     this.gestures.end()
     this.observer.disconnect()
     this.loading?.abort()
@@ -350,6 +353,12 @@ export class MapView {
     else this.tooltip.show(place, this.screenOf(place), [this.camera.width, this.camera.height], options)
   }
 
+  // A list elsewhere on the page is at this place, or at none any more.
+  showPoint(place) {
+    const count = this.layer?.points?.count ?? 0
+    this.setHovered(place !== null && place < count ? place : null)
+  }
+
   screenOf(place) {
     const { x, y } = this.layer.points
     return this.camera.toScreen(x[place], y[place])
@@ -427,7 +436,8 @@ export class MapView {
     else this.layer.draw(this.camera, this.theme)
     this.drawnFor = this.camera.copy()
     this.pointsStale = false
-    this.root.dataset.cost = Math.round(this.cost)
+    this.drawings = (this.drawings ?? 0) + 1
+    Object.assign(this.root.dataset, { cost: Math.round(this.cost), drawings: this.drawings })
     if (this.layer.points && this.onDrawn) {
       this.onDrawn()
       this.onDrawn = null
