@@ -64,9 +64,10 @@ class StoredUpload:
 
     ``stored``: a new document. ``duplicate``: the same bytes are there already (``existing``). ``name_taken``: the
     name is there with other bytes (``existing``) and nothing was stored; ask whether to replace or keep both.
+    ``restored``: the same bytes lay in the trash and were taken out of it (``existing``), with all that was theirs.
     """
 
-    outcome: Literal["stored", "duplicate", "name_taken"]
+    outcome: Literal["stored", "duplicate", "name_taken", "restored"]
     name: str
     document_id: UUID | None
     existing: DocumentRow | None = None

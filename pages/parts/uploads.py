@@ -33,6 +33,7 @@ class Report:
 
     stored: list[str] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    restored: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     undecided: list[tuple[str, UploadedFile]] = field(default_factory=list)
 
@@ -61,7 +62,9 @@ def _say_what_is_left(collection: Collection) -> None:
     if all(usage.left != 0 for usage in usages):
         st.caption(f":material/data_usage: {left}")
     else:
-        st.warning(f"{left} Delete documents that are not needed, or ask an administrator for more.")
+        st.warning(
+            f"{left} Delete documents that are not needed, from the trash too, or ask an administrator for more."
+        )
 
 
 def _form(collection: Collection, generation: int, *, folder: bool) -> None:
@@ -110,6 +113,8 @@ def _store_all(
 def _note(report: Report, upload: StoredUpload, file: UploadedFile) -> None:
     if upload.outcome == "stored":
         report.stored.append(upload.name)
+    elif upload.outcome == "restored":
+        report.restored.append((upload.name, upload.existing.name if upload.existing else upload.name))
     elif upload.outcome == "duplicate":
         report.duplicates.append((upload.name, upload.existing.name if upload.existing else upload.name))
     else:
@@ -125,6 +130,10 @@ def _show_report(collection: Collection, report: Report) -> None:
             f"- **{plain(name)}** is here already, as {plain(as_name)}: not stored twice."
             for name, as_name in report.duplicates
         ]
+        lines += [
+            f"- **{plain(name)}** lay in the trash, as {plain(as_name)}: it is back, with its chunks and marks."
+            for name, as_name in report.restored
+        ]
         lines += [f"- **{plain(name)}** was not stored: {plain(why)}" for name, why in report.refused]
         if lines:
             st.markdown("\n".join(lines))
@@ -138,6 +147,8 @@ def _headline(report: Report) -> str:
         parts.append(f":green[:material/check_circle:] {count(len(report.stored), 'file')} stored")
     if report.duplicates:
         parts.append(f":gray[:material/content_copy:] {count(len(report.duplicates), 'duplicate')}")
+    if report.restored:
+        parts.append(f":green[:material/restore_from_trash:] {count(len(report.restored), 'file')} restored")
     if report.refused:
         parts.append(f":red[:material/error:] {count(len(report.refused), 'file')} refused")
     if report.undecided:
@@ -161,7 +172,7 @@ def _ask_about_names(collection: Collection, report: Report) -> None:
             "Keep both", key="on_name_both", icon=":material/file_copy:", help="The new one gets a number."
         )
         skip = st.button("Skip", key="on_name_skip", type="tertiary")
-    waiting, rest = report.undecided, Report(report.stored, report.duplicates, report.refused)
+    waiting, rest = report.undecided, Report(report.stored, report.duplicates, report.restored, report.refused)
     if replace:
         _store_all(collection, waiting, "replace", rest)
     if both:

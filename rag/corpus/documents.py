@@ -39,7 +39,8 @@ def store_document(
 ) -> StoredUpload:
     """Store one file as a document; the trigger on the table sends it to ingest.
 
-    The bytes are never in memory as a whole. The same bytes again are a ``duplicate``. A name that other bytes have
+    The bytes are never in memory as a whole. The same bytes again are a ``duplicate``; from the trash they are
+    ``restored``. A name that other bytes have
     already is ``name_taken`` unless ``on_name`` decides: ``replace`` deletes the older document once this one is
     ready, ``keep_both`` numbers the name: "report (2).pdf". Raises :class:`ParseLimit` above ``max_bytes`` and
     :class:`NotAllowed` for a viewer.
@@ -49,6 +50,8 @@ def store_document(
         size, digest = uploads.measure(source, name, max_bytes)
         if same := _find_same_bytes(conn, collection_id, digest):
             return StoredUpload("duplicate", name, None, same)
+        if back := _take_out_of_trash(conn, collection_id, digest):
+            return StoredUpload("restored", name, None, back)
         namesake = _find_name(conn, collection_id, name)
         if namesake is not None and on_name == "ask":
             return StoredUpload("name_taken", name, None, namesake)
@@ -68,6 +71,15 @@ def _find_same_bytes(conn: psycopg.Connection[Any], collection_id: UUID, digest:
         "select id from public.documents where collection_id = %s and sha256 = %s", [collection_id, digest]
     ).fetchone()
     return get_document(conn, row[0]) if row else None
+
+
+def _take_out_of_trash(conn: psycopg.Connection[Any], collection_id: UUID, digest: bytes) -> DocumentRow | None:
+    """The document in the trash with these bytes, restored; for who may add to the collection."""
+    row = conn.execute("select public.find_in_trash(%s, %s)", [collection_id, digest]).fetchone()
+    if row is None or row[0] is None:
+        return None
+    conn.execute("select public.restore_documents(%s)", [[row[0]]])
+    return get_document(conn, row[0])
 
 
 def _find_name(conn: psycopg.Connection[Any], collection_id: UUID, name: str) -> DocumentRow | None:
@@ -159,7 +171,10 @@ def describe_deletion(conn: psycopg.Connection[Any], document_ids: Sequence[UUID
 
 
 def delete_documents(conn: psycopg.Connection[Any], document_ids: Sequence[UUID]) -> int:
-    """Delete documents with their files, texts, chunks and marks; returns how many went."""
+    """Delete documents for good, past the trash, with their files, texts, chunks and marks; returns how many went.
+
+    What people press goes through :func:`rag.curation.acts.trash_documents` instead, which can be undone.
+    """
     deleted = conn.execute("delete from public.documents where id = any (%s)", [list(document_ids)]).rowcount
     if not deleted:
         _explain_refusal(conn, document_ids)

@@ -73,6 +73,8 @@ def _add(conn: psycopg.Connection[Any], document_id: UUID, start: int, end: int,
         span,
     ).fetchone()
     if same is not None:
+        # Where it came of an act of curation: from now on it is somebody's own, and stays when that is undone.
+        conn.execute("update public.span_marks set by_acts = false where id = %s and by_acts", [same[0]])
         return int(same[0])
     try:
         made = conn.execute(

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from rag.corpus.act_spans import move_acts
 from rag.corpus.corrections import Edit, find_edits, move_pages, move_span
 from rag.corpus.documents import get_document
 from rag.corpus.judged_spans import move_judgements
@@ -110,6 +111,7 @@ def _write(conn: psycopg.Connection[Any], current: DocumentText, text: str, page
     _move_marks(conn, current.document_id, edits)
     move_judgements(conn, current.document_id, edits, current.revision + 1)
     move_scopes(conn, current.document_id, edits)
+    move_acts(conn, current.document_id, edits)
     if page_starts is None:
         page_starts = move_pages(current.page_starts, edits)
     conn.execute(

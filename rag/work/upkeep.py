@@ -101,6 +101,12 @@ def place_new_chunks(conn: Connection[Any]) -> bool:
     return False
 
 
+def empty_trash(conn: Connection[Any]) -> bool:
+    """Delete for good what has lain in the trash for 30 days; True while there is more."""
+    row = conn.execute("select corpuscope.empty_trash()").fetchone()
+    return bool(row and row[0])
+
+
 def forget_old_accounts(conn: Connection[Any]) -> bool:
     """Remove old sessions, links and counts of failures, and guests who did not come back."""
     conn.execute("select corpuscope.forget_old_accounts()")
@@ -116,5 +122,6 @@ STEPS: dict[Callable[[Connection[Any]], bool], int] = {
     empty_retired: 1,
     keep_vector_indexes: 3,
     place_new_chunks: 3,
+    empty_trash: 60,
     forget_old_accounts: 360,  # hourly: daily would be never where workers are started every morning
 }

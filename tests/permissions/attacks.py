@@ -64,6 +64,15 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "list_all_collections": "select * from list_all_collections()",
     "make_default_profile": "select make_default_profile(%(profile)s)",
     "undo_default_profile": "select undo_default_profile(%(collection)s)",
+    "curate_spans": "select curate_spans(%(collection)s, 'exclude', array [%(document)s], array [0], array [21])",
+    "preview_act": "select * from preview_act('tag', array [%(document)s], array [0], array [21])",
+    "curate_documents": "select curate_documents(%(collection)s, array [%(document)s])",
+    "undo_act": "select undo_act(%(act)s)",
+    "redo_act": "select redo_act(%(act)s)",
+    "list_trash": "select * from list_trash(%(collection)s)",
+    "find_in_trash": "select find_in_trash(%(collection)s, sha256('canary'))",
+    "restore_documents": "select restore_documents(array [%(document)s])",
+    "purge_documents": "select purge_documents(%(collection)s, array [%(document)s])",
     "start_map": "select start_map(%(collection)s)",
     "cancel_map": "select cancel_map(%(map)s)",
     "nearest_points": "select * from nearest_points(%(map)s, '[1,2,3]', 5)",
@@ -92,8 +101,10 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "trace_terms": "select * from corpuscope.trace_terms(%(index)s, 'canary', %(chunk)s)",
     "visible_scopes": "select %(scope)s = any (corpuscope.visible_scopes())",
     "list_scope_spans": "select * from corpuscope.list_scope_spans(%(document)s)",
-    "move_scope_spans": "select corpuscope.move_scope_spans("
-    "%(document)s, array [0], array [21], array [0], array [6])",
+    "move_scope_spans": "select corpuscope.move_scope_spans(%(document)s, array [0], array [21], array [0], array [6])",
+    "trashed_documents": "select %(document)s = any (corpuscope.trashed_documents())",
+    "list_act_spans": "select * from corpuscope.list_act_spans(%(document)s)",
+    "move_act_spans": "select corpuscope.move_act_spans(%(document)s, array [0], array [6], array [0], array [3])",
     "map_counts": "select * from corpuscope.map_counts(%(map)s)",
     "viewable_collections": "select %(collection)s = any (corpuscope.viewable_collections())",
     "member_collections": "select %(collection)s = any (corpuscope.member_collections())",
@@ -151,6 +162,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
         "session": "select id from corpuscope.sessions where user_id = %(person)s",
         "set": "select id from public.evaluation_sets where collection_id = %(collection)s",
         "scope": "select id from public.scopes where collection_id = %(collection)s",
+        "act": "select id from public.curation_log where collection_id = %(collection)s",
         "map": "select id from public.maps where collection_id = %(collection)s",
         "tuning": "select id from public.tunings where collection_id = %(collection)s",
         "profile": "select id from public.retrieval_profiles where collection_id = %(collection)s",
@@ -170,7 +182,14 @@ def _one(conn: Connection[Any], statement: str, values: Values) -> Any:
 
 
 #: What has to be so that a function would have an effect; undone like all of it.
+_IN_TRASH = "update public.documents set trashed_at = now() where id = %(document)s"
 SCENES = {
+    "redo_act": "update public.curation_log set undone_at = now() where id = %(act)s",
+    "list_trash": _IN_TRASH,
+    "find_in_trash": _IN_TRASH,
+    "restore_documents": _IN_TRASH,
+    "purge_documents": _IN_TRASH,
+    "trashed_documents": _IN_TRASH,
     "retry_documents": "update public.documents set stage = 'failed' where id = %(document)s",
     "pause_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
     "resume_documents": "update public.documents set paused = true, stage = 'parsing' where id = %(document)s",

@@ -132,6 +132,20 @@ insert into corpuscope.index_agreement (index_id, chunks, trust)
     select id, 1, 1 from public.indexes where collection_id = '{c}';
 insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}', 1000);
 insert into corpuscope.lexical_garbage select index_id, -id from public.chunks where collection_id = '{c}';
+select public.curate_spans('{c}', 'tag', array_agg(id), array_agg(0), array_agg(6), 'canary') from public.documents
+    where collection_id = '{c}';
+insert into corpuscope.act_documents
+    select a.id, d.id, d.collection_id, false from public.curation_log a join public.documents d using (collection_id)
+    where collection_id = '{c}';
+insert into corpuscope.cut_marks
+    select -id, document_id, start_char, end_char, 'tag', 'cut', created_by, created_at from public.span_marks
+    where collection_id = '{c}' and by_acts;
+insert into corpuscope.parked_documents (document_id, collection_id, stage, stage_at)
+    select id, collection_id, stage, stage_at from public.documents where collection_id = '{c}';
+insert into corpuscope.parked_chunks (id, index_id, document_id, text_revision, ordinal, start_char, end_char,
+        heading_path, context, text, token_count, content_hash)
+    select -id, index_id, document_id, 0, ordinal, start_char, end_char, heading_path, context, text, token_count,
+        content_hash from public.chunks where collection_id = '{c}';
 select public.save_scope('{c}', 'canary', array_agg(id), array_agg(0), array_agg(21)) from public.documents
     where collection_id = '{c}';
 insert into public.health_checks (collection_id, index_id, reason)

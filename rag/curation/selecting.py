@@ -1,0 +1,204 @@
+"""What a selection on a map holds, under the viewer's policies. ``conn`` runs as the person who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from rag.curation.selections import Selection, slice_polygon
+from rag.mapping.distinctive_words import distinctive
+
+__all__ = ["Sample", "Selection", "Span", "Summary", "resolve", "selected_places", "summarise"]
+
+#: How many chunks stand for a large selection where its words are looked for.
+_READ = 600
+_SAMPLES = 4
+
+
+class Span(NamedTuple):
+    """A selected passage: characters ``start`` to ``end`` (exclusive) of a document's text."""
+
+    chunk_id: int
+    document_id: UUID
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One of the passages, as its text begins."""
+
+    chunk_id: int
+    document_id: UUID
+    title: str
+    page: int | None
+    text: str
+    start: int
+    end: int
+    excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """``chunks`` points of ``documents`` documents, ``excluded`` of them out of search.
+
+    ``words`` are the distinctive ones with their scores (against the rest of the index, or against ``other`` if that
+    was given), ``titles`` the documents with most points there, with how many.
+    """
+
+    chunks: int
+    documents: int
+    excluded: int
+    words: list[tuple[str, float]]
+    samples: list[Sample]
+    titles: list[tuple[str, int]]
+
+
+def resolve(conn: Connection[Any], map_id: int, selection: Selection) -> list[Span]:
+    """The passages of the selected points that are still there, in the order of the texts."""
+    chosen, values = _chosen(map_id, selection)
+    rows = conn.execute(
+        f"""
+        with chosen as materialized ({chosen})
+        select c.id, c.document_id, c.start_char, c.end_char from chosen s join public.chunks c on c.id = s.chunk_id
+        order by c.document_id, c.start_char, c.id
+        """.encode(),
+        values,
+    ).fetchall()
+    return [Span(*row) for row in rows]
+
+
+def selected_places(conn: Connection[Any], map_id: int, selection: Selection) -> list[int]:
+    """The places of the selected points."""
+    chosen, values = _chosen(map_id, selection)
+    rows = conn.execute(f"with chosen as materialized ({chosen}) select array_agg(place) from chosen".encode(), values)
+    row = rows.fetchone()
+    return list(row[0]) if row and row[0] else []
+
+
+def summarise(conn: Connection[Any], map_id: int, selection: Selection, other: Selection | None = None) -> Summary:
+    """What is selected, in figures, words and samples; its words against those of ``other`` where that is given.
+
+    Of many chunks some are read for the words, always the same ones.
+    """
+    chunks, documents, excluded, ids, index_id = _count(conn, map_id, selection)
+    if not chunks:
+        return Summary(0, 0, 0, [], [], [])
+    against = _count(conn, map_id, other)[3] if other is not None else None
+    return Summary(
+        chunks,
+        documents,
+        excluded,
+        distinctive(conn, index_id, ids, against=against),
+        _read_samples(conn, ids),
+        _read_titles(conn, map_id, selection),
+    )
+
+
+def _count(conn: Connection[Any], map_id: int, selection: Selection) -> tuple[int, int, int, list[int], int]:
+    """Chunks, documents, excluded ones; ids of some chunks, spread by a hash of their ids; the index."""
+    chosen, values = _chosen(map_id, selection)
+    row = conn.execute(
+        f"""
+        with chosen as materialized ({chosen}), some as (
+            select chunk_id from chosen order by hashint8(chunk_id), chunk_id limit %(read)s
+        )
+        select (select count(*) from chosen), (select count(distinct document_id) from chosen),
+               (select count(*) from chosen s join public.chunks c on c.id = s.chunk_id and c.excluded),
+               (select array_agg(chunk_id) from some), (select index_id from public.maps where id = %(map)s)
+        """.encode(),
+        values | {"read": _READ},
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2], row[3] or [], row[4]
+
+
+def _read_samples(conn: Connection[Any], ids: Sequence[int]) -> list[Sample]:
+    with conn.cursor(row_factory=class_row(Sample)) as cursor:
+        return cursor.execute(
+            """
+            select c.id as chunk_id, c.document_id, coalesce(d.title, d.name) as title, c.page,
+                   left(c.text, 400) as text, c.start_char as start, c.end_char as "end", c.excluded
+            from unnest(%s::bigint[]) with ordinality as u (id, n)
+            join public.chunks c on c.id = u.id join public.documents d on d.id = c.document_id order by u.n limit %s
+            """,
+            [list(ids[:40]), _SAMPLES],
+        ).fetchall()
+
+
+def _read_titles(conn: Connection[Any], map_id: int, selection: Selection) -> list[tuple[str, int]]:
+    chosen, values = _chosen(map_id, selection)
+    return conn.execute(
+        f"""
+        with chosen as materialized ({chosen}), counted as (
+            select document_id, count(*) as points from chosen group by 1 order by 2 desc, 1 limit 8
+        )
+        select coalesce(d.title, d.name), n.points::int from counted n join public.documents d on d.id = n.document_id
+        order by 2 desc, 1
+        """.encode(),
+        values,
+    ).fetchall()
+
+
+_POINTS = "select p.place, p.chunk_id, p.document_id from public.map_points p where p.map_id = %(map)s"
+_BELOW = (
+    _POINTS
+    + """
+      and p.leaf in (
+          with recursive below as (
+              select c.cluster, c.finest from public.clusters c
+              where c.map_id = %(map)s and c.cluster = any (%(numbers)s)
+              union select c.cluster, c.finest from below b
+              join public.clusters c on c.map_id = %(map)s and c.parent = b.cluster
+          ) select cluster from below where finest = 5
+      )
+"""
+)
+
+
+def _chosen(map_id: int, selection: Selection) -> tuple[str, dict[str, Any]]:
+    """A query of the selected points (place, chunk_id, document_id), and its values."""
+    values: dict[str, Any] = {"map": map_id, "numbers": list(selection.numbers), "documents": list(selection.documents)}
+    match selection.kind:
+        case "polygon":
+            edges = slice_polygon(selection.corners)
+            xs = [x for x, _ in selection.corners]
+            box = {"left": min(xs), "right": max(xs), "low": edges.heights[0], "high": edges.heights[-1]}
+            values |= box | {
+                "heights": edges.heights,
+                "slabs": edges.slabs,
+                "xs": edges.x,
+                "ys": edges.y,
+                "slopes": edges.slope,
+            }
+            return _POLYGON, values
+        case "clusters":
+            return _BELOW, values
+        case "documents":
+            return _POINTS + " and p.document_id = any (%(documents)s::uuid[])", values
+        case "chunks":
+            return _POINTS + " and p.chunk_id = any (%(numbers)s::bigint[])", values
+        case "places":
+            return _POINTS + " and p.place = any (%(numbers)s::bigint[])", values
+
+
+#: The box first; then, of each point, the sides in its slab that lie to its right are counted.
+_POLYGON = """
+    with edges as materialized (
+        select * from unnest(%(slabs)s::int[], %(xs)s::float8[], %(ys)s::float8[], %(slopes)s::float8[])
+            as e (slab, x, y, slope)
+    ), boxed as materialized (
+        select p.place, p.chunk_id, p.document_id, p.x, p.y, width_bucket(p.y, %(heights)s::int[]) as slab
+        from public.map_points p
+        where p.map_id = %(map)s and p.x between %(left)s and %(right)s and p.y between %(low)s and %(high)s
+    ), inside as (
+        select b.place from boxed b join edges e on e.slab = b.slab and e.x + (b.y - e.y) * e.slope > b.x
+        group by b.place having count(*) %% 2 = 1
+    )
+    select b.place, b.chunk_id, b.document_id from boxed b join inside using (place)
+"""
