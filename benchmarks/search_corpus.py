@@ -58,7 +58,9 @@ def fill(admin: Connection[Any], database: Database, vectors: Vectors) -> tuple[
     return whole, tenth, half
 
 
-def store_collection(admin: Connection[Any], database: Database, model: str, name: str, vectors: Vectors) -> Corpus:
+def store_collection(
+    admin: Connection[Any], database: Database, model: str, name: str, vectors: Vectors, *, words: bool = True
+) -> Corpus:
     """A collection of these vectors, written past the triggers; its words are indexed as a worker would."""
     _tell(f"writing {len(vectors):,} chunks")
     register = "select corpuscope.register_model('local', %s, %s, 256, '', '')"
@@ -83,7 +85,7 @@ def store_collection(admin: Connection[Any], database: Database, model: str, nam
         ids = [row[0] for row in documents]
         chunks = _copy_chunks(admin, owner, ids, len(vectors))
         _copy_vectors(admin, owner, ids, chunks, vectors)
-    for start in range(0, len(chunks), 64):
+    for start in range(0, len(chunks) if words else 0, 64):
         admin.execute("select corpuscope.index_lexical(%s)", [chunks[start : start + 64]])
     return Corpus(collection, index, model_id, vectors, ids)
 
