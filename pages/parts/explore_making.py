@@ -9,9 +9,10 @@ from pages.parts.empty import empty_state
 from pages.parts.explore_desk import Desk
 from pages.parts.guests import is_guest
 from pages.parts.notices import notify
+from pages.parts.progress_bar import progress_bar, rate_of
 from pages.parts.session import connect
 from pages.parts.words import count, duration, guarded, plain, show_error
-from rag.corpus.progress import RateMeter, read_worker_status
+from rag.corpus.progress import RateMeter, read_progress, read_worker_status
 from rag.errors import CorpuscopeError
 from rag.mapping.maps import PHASES, UNFINISHED, CorpusMap, MapSettings, cancel_map, list_maps, request_map
 
@@ -79,13 +80,28 @@ def show_first(desk: Desk) -> None:
         return
     text = f"A map shows every passage as a point; what is alike lies together. {_how_many(desk)}"
     with empty_state("Make a map of this collection", text, icon="scatter_plot", key="map"):
-        settings_form(desk, key="first", label="Make map")
+        if desk.progress.active:
+            st.fragment(_watch_documents, run_every=1.0, key="map-documents")(desk)
+        settings_form(desk, key="first", label="Make map now" if desk.progress.active else "Make map")
+
+
+@guarded
+def _watch_documents(desk: Desk) -> None:
+    """A map of half a collection is half a map: how far the documents are, until they are all there."""
+    with connect() as conn:
+        progress = read_progress(conn, desk.collection.id)
+    if not progress.active:
+        st.rerun()
+    with st.container(width=420):
+        progress_bar(progress, rate_of(desk.collection, progress))
 
 
 def _how_many(desk: Desk) -> str:
     waiting = desk.progress.unfinished
     words = f"{count(desk.progress.embedded_total, 'passage')} can be drawn now"
-    return f"{words}; {count(waiting, 'document')} still being read will be placed later." if waiting else f"{words}."
+    if not waiting:
+        return f"{words}."
+    return f"{words}. {count(waiting, 'document')} still being read will be placed on it without a new layout."
 
 
 def _say_what_became_of(desk: Desk) -> None:
@@ -125,9 +141,15 @@ def describe_staleness(desk: Desk) -> str:
         verb = "was" if stale.placed == 1 else "were"
         parts.append(f"{count(stale.placed, 'new passage')} {verb} placed without a new layout")
     if stale.new:
-        parts.append(f"{stale.new:,} {'is' if stale.new == 1 else 'are'} not on it yet")
+        verb = "is" if stale.new == 1 else "are"
+        parts.append(
+            f"{stale.new:,} {verb} not on it yet" if parts else f"{count(stale.new, 'passage')} {verb} not on it yet"
+        )
     if stale.gone:
-        parts.append(f"{stale.gone:,} {'is' if stale.gone == 1 else 'are'} gone since")
+        verb = "is" if stale.gone == 1 else "are"
+        parts.append(
+            f"{stale.gone:,} {verb} gone since" if parts else f"{count(stale.gone, 'passage')} {verb} gone since"
+        )
     return "; ".join(parts) + "." if parts else ""
 
 
