@@ -31,8 +31,6 @@ from rag.mapping.trustworthiness import measure_trust
 #: Fewer are put down by hand: UMAP has nothing to say about them.
 FEWEST = 4
 _TOLD_EVERY_S = 0.3
-#: Whoever works with the machine goes first.
-_NICENESS = 5
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,6 @@ class Channel:
 
 def main() -> None:
     """Make maps until the pipe closes. The layout is compiled beside what comes before it."""
-    os.nice(_NICENESS)
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
     channel = Channel(sys.stdin.buffer, outgoing)

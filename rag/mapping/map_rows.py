@@ -69,7 +69,8 @@ def read_page(
 
     With ``missing_on``, those alone that have no point on this map.
     """
-    rows = conn.execute(
+    cursor = conn.cursor(binary=True)  # as text, parsing the vectors would take most of the time
+    rows = cursor.execute(
         "select e.document_id, e.chunk_id, e.embedding from public.embeddings e"
         " where e.index_id = %(index)s and (e.document_id, e.chunk_id) > (%(document)s, %(chunk)s)"
         " and (%(map)s::bigint is null or not exists"
@@ -101,7 +102,8 @@ class PointPage:
 
 def read_points(conn: Connection[Any], map_id: int, after: int) -> PointPage | None:
     """The next points after a place, in the order of their places; None when there are no more."""
-    rows = conn.execute(
+    cursor = conn.cursor(binary=True)
+    rows = cursor.execute(
         "select p.place, p.x, p.y, p.leaf, e.embedding from public.map_points p"
         " join public.embeddings e on e.chunk_id = p.chunk_id"
         " where p.map_id = %s and p.place > %s order by p.place limit %s",
