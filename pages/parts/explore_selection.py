@@ -25,9 +25,9 @@ def take_up_state(state: MapState) -> bool:
         explore_state.change(place=Place(*state.view))
     before = st.session_state.get(_POLYGON)
     st.session_state[_POLYGON] = state.polygon
-    if state.polygon == before:
+    if state.polygon is None or state.polygon == before:
         return False
-    if state.polygon is not None:
+    if state.polygon:
         return _select(state.polygon)
     if polygon_of(explore_state.look().selection):
         explore_state.change(selection="")

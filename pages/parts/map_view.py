@@ -75,7 +75,10 @@ class View(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MapState:
-    """What a person has done: where they look, what they selected, and the place they have just clicked, once."""
+    """What a person has done: where they look, what they selected, and the place they have just clicked, once.
+
+    ``polygon`` is empty after a selection was cleared, and None as long as nothing was selected or cleared here.
+    """
 
     view: View | None = None
     polygon: list[tuple[float, float]] | None = None
@@ -168,14 +171,18 @@ def read_state(map_id: int, result: Mapping[str, Any]) -> MapState:
     """What the browser sent, as far as it can be meant and is about this map."""
     view, polygon, clicked = (_of_map(map_id, result.get(name)) for name in ("view", "polygon", "clicked"))
     numbers = _numbers(view, 3)
-    points = [_numbers(point, 2) for point in polygon] if isinstance(polygon, list) else []
-    whole = [(point[0], point[1]) for point in points if point]
     place = clicked if isinstance(clicked, int) and not isinstance(clicked, bool) and clicked >= 0 else None
     return MapState(
-        view=View(*numbers) if numbers and numbers[2] > 0 else None,
-        polygon=whole if len(whole) == len(points) >= 3 else None,
-        clicked=place,
+        view=View(*numbers) if numbers and numbers[2] > 0 else None, polygon=_polygon(polygon), clicked=place
     )
+
+
+def _polygon(value: Any) -> list[tuple[float, float]] | None:
+    if not isinstance(value, list):
+        return None
+    points = [_numbers(point, 2) for point in value]
+    whole = [(point[0], point[1]) for point in points if point]
+    return whole if len(whole) == len(points) and len(whole) not in (1, 2) else None
 
 
 def _of_map(map_id: int, value: Any) -> Any:

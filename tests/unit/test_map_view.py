@@ -30,6 +30,10 @@ def test_nothing_sent_is_an_empty_state() -> None:
     assert read_state(7, {"view": None, "polygon": sent(None), "clicked": None}) == MapState()
 
 
+def test_a_selection_that_was_cleared_is_told_from_none_at_all() -> None:
+    assert read_state(7, {"polygon": sent([])}).polygon == []
+
+
 def test_a_state_of_another_map_is_not_taken_over() -> None:
     assert (
         read_state(7, {"polygon": sent([[0, 0], [9, 0], [9, 9]], map_id=6), "clicked": sent(1, map_id=6)}) == MapState()

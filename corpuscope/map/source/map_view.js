@@ -270,7 +270,8 @@ export class MapView {
   }
 
   report(name, value) {
-    this.echoes[name === "polygon" ? "selection" : name]?.note(value)
+    if (name === "polygon") this.echoes.selection.note(this.selection)
+    else this.echoes.view.note(value)
     this.tell.setStateValue(name, { map: this.data.map, value })
   }
 
@@ -297,7 +298,7 @@ export class MapView {
   setSelection(polygon) {
     this.selection = polygon
     this.toolbar.show({ mode: this.mode, hasSelection: Boolean(polygon) })
-    this.report("polygon", polygon)
+    this.report("polygon", polygon ?? [])
     this.invalidate({ pointsToo: false })
   }
 
