@@ -85,6 +85,7 @@ def make_parser() -> ArgumentParser:
         add("eval", _command("cli_eval"), "Score retrieval on labelled questions, and compare with an earlier run.")
     )
     _add_indexes(add("indexes", _command("cli_indexes"), "List, estimate, build, swap or drop a collection's indexes."))
+    _add_map(add("map", _command("cli_map"), "Make a map of a collection, list its maps, watch, cancel or delete one."))
     _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
@@ -215,6 +216,19 @@ def _add_indexes(parser: ArgumentParser) -> None:
     parser.add_argument("--no-context", action="store_true", help="leave title and headings out of what is embedded")
     parser.add_argument("--price", metavar="P", type=float, help="for a million tokens: estimate the cost too")
     parser.add_argument("--wait", action="store_true", help="wait until the index that is built is ready")
+
+
+def _add_map(parser: ArgumentParser) -> None:
+    actions = ("make", "list", "status", "cancel", "delete")
+    parser.add_argument("action", choices=actions, nargs="?", default="list")
+    parser.add_argument(
+        "map", metavar="MAP", type=_positive, nargs="?", help="which one; for status the newest without it"
+    )
+    parser.add_argument("--collection", metavar="NAME", required=True)
+    parser.add_argument("--index", metavar="N", type=_positive, help="of another index than the one that answers")
+    parser.add_argument("--neighbours", metavar="N", type=_positive, help="neighbours that a chunk is laid out by: 15")
+    parser.add_argument("--min-dist", metavar="D", type=_share, help="how close chunks may come on it: 0.1")
+    parser.add_argument("--wait", action="store_true", help="wait until it is made or has failed")
 
 
 def _add_models(parser: ArgumentParser) -> None:
