@@ -42,7 +42,7 @@ def show(desk: Desk, colouring: Colouring) -> list[Mark]:
         if len(shown) < len(clusters):
             st.button(f"Show all {len(clusters)}", key="cluster_show_all", type="tertiary", on_click=_show_all)
     chosen = _opened(clusters)
-    return [Mark(chosen.x, chosen.y, "found", chosen.label)] if chosen else []
+    return [Mark(chosen.x, chosen.y, "found")] if chosen else []
 
 
 def _dots(clusters: Sequence[Cluster]) -> str:

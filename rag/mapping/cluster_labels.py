@@ -126,7 +126,7 @@ def _label(terms: Sequence[Term], labels: set[str]) -> str:
     label = ""
     for at, term in enumerate(terms):
         longer = f"{label}, {term.text}" if label else term.text
-        if label and label not in labels and (at >= _SHOWN or len(longer) > _LONGEST_LABEL):
+        if label and label[:1].upper() + label[1:] not in labels and (at >= _SHOWN or len(longer) > _LONGEST_LABEL):
             break
         label = longer
-    return label
+    return label[:1].upper() + label[1:]

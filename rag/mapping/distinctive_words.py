@@ -18,6 +18,8 @@ from rag.mapping.word_table import WordTable
 SAMPLE = 400
 #: Two words that are a pair in so much of the texts that have the rarer of them, and in so much that have the other.
 _PAIR_OF_RARER, _PAIR_OF_COMMONER = 0.5, 0.35
+#: A name has a first word when so much of its mentions have it.
+_NAMED = 0.6
 #: A run of characters stands for a shorter one in it that it is nearly always around.
 _AROUND = 0.7
 
@@ -92,9 +94,13 @@ def choose_terms(texts: Sequence[Words], scored: Mapping[str, float], limit: int
 
 
 def written(texts: Iterable[Words], keys: tuple[str, ...]) -> str:
-    """How the texts mostly write the stems ``keys`` side by side; in small letters where that is not rare."""
+    """How the texts mostly write the stems ``keys`` side by side; in small letters where that is not rare.
+
+    A name begins before them where they mostly follow one word in capitals: New York, Little Rock.
+    """
     size = len(keys)
     forms: Counter[str] = Counter()
+    before: Counter[str] = Counter()
     for words in texts:
         at = -1
         while True:
@@ -104,6 +110,7 @@ def written(texts: Iterable[Words], keys: tuple[str, ...]) -> str:
                 break
             if tuple(words.keys[at : at + size]) == keys:
                 forms[" ".join(words.forms[at : at + size])] += 1
+                before[words.forms[at - 1] if at else ""] += 1
     folded: Counter[str] = Counter()
     for form, count in forms.items():
         folded[form.casefold()] += count
@@ -114,7 +121,10 @@ def written(texts: Iterable[Words], keys: tuple[str, ...]) -> str:
     if ways.get(most.lower(), 0) * 4 >= sum(ways.values()):
         return most.lower()
     best = max(ways, key=lambda form: (ways[form], not form.isupper(), form))
-    return best.capitalize() if best.isupper() and len(best) > 5 else best
+    best = best.capitalize() if best.isupper() and len(best) > 5 else best
+    first, count = before.most_common(1)[0]
+    named = first.istitle() and len(first) > 2 and count >= max(2, _NAMED * before.total())
+    return f"{first} {best}" if named else best
 
 
 def _partners(

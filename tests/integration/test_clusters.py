@@ -13,7 +13,7 @@ from rag.mapping.distinctive_words import distinctive
 from rag.store.database import Database
 from tests.conftest import ALICE, BOB
 from tests.integration.clustered import Clustered
-from tests.integration.topics import TEXTS, WORDS
+from tests.integration.topics import TEXTS, WORDS, parts_of
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_each_topic_is_a_cluster_labelled_with_its_words(shared: Clustered) -> N
     assert len(shared.clusters()) == len(TEXTS)
     for topic, (_, words) in WORDS.items():
         cluster = shared.cluster_of(topic)
-        assert {part for word in cluster.label.split(", ") for part in word.split()} & words, cluster.label
+        assert parts_of(cluster.label) & words, cluster.label
         assert cluster.points == 16
         assert any(cluster.sentence in text for text in TEXTS[topic])
         assert cluster.chunk_id in shared.chunks[topic]
@@ -62,7 +62,7 @@ def test_a_coarser_granularity_has_labels_of_its_own(shared: Clustered) -> None:
         assert 0 < len(one.label) <= 60
     merged = next(one for one in coarse if len(one.leaves) > 1)
     held = {word for topic in TEXTS if shared.cluster_of(topic).number in merged.leaves for word in WORDS[topic][1]}
-    assert {part for word in merged.label.split(", ") for part in word.split()} & held
+    assert parts_of(merged.label) & held
 
 
 def test_a_stranger_gets_no_label_no_count_and_no_word(shared: Clustered, bob: UUID) -> None:

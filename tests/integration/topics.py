@@ -9,7 +9,7 @@ WORDS: dict[str, tuple[str, set[str]]] = {
     "chess": ("en", {"chess", "pawn", "pawns", "bishop", "knight", "king", "rook", "endgame", "queen"}),
     "glaciers": ("en", {"glacier", "glaciers", "ice", "meltwater", "moraine", "crevasses"}),
     "mortgages": ("en", {"mortgage", "mortgages", "loan", "lender", "repayment", "borrower"}),
-    "sauerteig": ("de", {"Sauerteig", "Teig", "Brot", "Mehl", "Roggen", "Backofen"}),
+    "sauerteig": ("de", {"sauerteig", "teig", "brot", "mehl", "roggen", "backofen"}),
 }
 
 _TEXTS = {
@@ -124,3 +124,8 @@ Mehl mit hoher Typenzahl enthält mehr Mineralstoffe und lässt den Sauerteig sc
 }
 #: The passages of each topic.
 TEXTS: dict[str, list[str]] = {topic: text.strip().split("\n") for topic, text in _TEXTS.items()}
+
+
+def parts_of(label: str) -> set[str]:
+    """The single words of a label."""
+    return set(label.casefold().replace(",", " ").split())

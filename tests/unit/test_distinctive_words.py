@@ -122,6 +122,12 @@ def test_written_prefers_what_is_written_most() -> None:
     )
 
 
+def test_a_name_is_whole_also_where_its_first_word_is_a_common_one() -> None:
+    texts = read(["The arsenal at Little Rock fell.", "In Little Rock they met.", "Little Rock, and the Rock itself."])
+    assert written(texts, ("rock",)) == "Little Rock"
+    assert written(read(["A Rock fell.", "The Rock held.", "One Rock was left."]), ("rock",)) == "Rock"
+
+
 def sample(number: int, text: str, vector: tuple[float, float] = (1, 0), excluded: bool = False) -> Sample:
     return Sample(number, text, "en", excluded, np.array(vector, np.float32))
 
