@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.parts import explore_state
 from pages.parts.addresses import span_address, span_query
-from pages.parts.ask_map_marks import shown_hits
+from pages.parts.ask_map_marks import number_of, shown_hits
 from pages.parts.words import count
 from rag.mapping.asking import Asked, MapHit
 from rag.retrieval.profiles import RetrievalProfile
@@ -117,7 +117,7 @@ def _item(hit: MapHit, profile: RetrievalProfile, cited: bool) -> str:
     ring = ' <span class="cs-badge cs-cited">cited</span>' if cited else ""
     why = explain(hit, profile)
     return (
-        f'<li class="cs-asked-hit cs-asked-{kind}"{point}><span class="cs-asked-rank">{hit.rank or hit.position}</span>'
+        f'<li class="cs-asked-hit cs-asked-{kind}"{point}><span class="cs-asked-rank">{number_of(hit)}</span>'
         f'<div><div class="cs-asked-head"><a target="_self" data-chunk="{passage.chunk_id}"'
         f' href="{address}">'
         f"{escape(passage.title or passage.document)}</a>{page}{ring}{score}</div>"

@@ -24,7 +24,7 @@ def shown_hits(asked: Asked) -> list[MapHit]:
 
 
 def question_marks(asked: Asked, cited: Sequence[CitedPlace], question: str) -> list[Mark]:
-    """Hits with their rank, ringed where the answer cites them; what is cut off, with its place in the order; the star.
+    """Hits with their rank, ringed where the answer cites them; hollow what is cut off, with its number; the star.
 
     A cited passage that the search doesn't find any more is hollow and has no number.
     """
@@ -40,12 +40,22 @@ def question_marks(asked: Asked, cited: Sequence[CitedPlace], question: str) -> 
     return marks
 
 
+def number_of(hit: MapHit) -> str:
+    """The rank of what comes back, and beyond k the place in the order.
+
+    None for what the threshold cuts: ranks close the gap that it leaves, so its place is the rank of another.
+    """
+    if hit.state == "below_threshold":
+        return ""
+    return str(hit.rank or hit.position)
+
+
 def _hit_mark(hit: MapHit, cited: Sequence[CitedPlace]) -> Mark:
     assert hit.point is not None
     if hit.state != "in":
-        return Mark(hit.point.x, hit.point.y, "cut", str(hit.position), hit.point.place)
+        return Mark(hit.point.x, hit.point.y, "cut", number_of(hit), hit.point.place)
     ringed = any(one.chunk_id == hit.hit.chunk_id for one in cited)
-    return Mark(hit.point.x, hit.point.y, "cited" if ringed else "hit", str(hit.rank), hit.point.place)
+    return Mark(hit.point.x, hit.point.y, "cited" if ringed else "hit", number_of(hit), hit.point.place)
 
 
 def run_marks(answers: Sequence[JudgedAnswer], stars: Mapping[str, tuple[float, float]]) -> list[Mark]:

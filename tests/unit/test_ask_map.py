@@ -92,7 +92,7 @@ def test_marks_tell_ranks_cuts_and_citations() -> None:
     ]
     assert question_marks(asked, cited, "Why?") == [
         Mark(10, 5, "hit", "1", 1),
-        Mark(20, 5, "cut", "2", 2),
+        Mark(20, 5, "cut", "", 2),
         Mark(30, 5, "cited", "2", 3),
         Mark(40, 5, "cut", "4", 4),
         Mark(990, 5, "cut", "", 99),
