@@ -105,12 +105,12 @@ def _count(conn: Connection[Any], map_id: int, selection: Selection) -> tuple[in
     chosen, values = _chosen(map_id, selection)
     row = conn.execute(
         f"""
-        with chosen as materialized ({chosen}), some as (
+        with chosen as materialized ({chosen}), sampled as (
             select chunk_id from chosen order by hashint8(chunk_id), chunk_id limit %(read)s
         )
         select (select count(*) from chosen), (select count(distinct document_id) from chosen),
                (select count(*) from chosen s join public.chunks c on c.id = s.chunk_id and c.excluded),
-               (select array_agg(chunk_id) from some), (select index_id from public.maps where id = %(map)s)
+               (select array_agg(chunk_id) from sampled), (select index_id from public.maps where id = %(map)s)
         """.encode(),
         values | {"read": _READ},
     ).fetchone()
