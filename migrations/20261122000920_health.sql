@@ -32,16 +32,16 @@ create index health_checks_index on public.health_checks (index_id, id desc);
 create index health_checks_collection on public.health_checks (collection_id);
 
 -- Near-duplicates. Chunks whose phrases are all the same have one shape; shapes are compared, not chunks: a thousand copies
--- of a footer are a thousand rows here and no pair.
+-- of a footer are a thousand rows here and no pair. A chunk that goes leaves its row: it may come back under its number, out of the
+-- trash; readers join the chunks that there are.
 create table public.health_members (
     check_id bigint not null,
-    chunk_id bigint not null references public.chunks (id) on delete cascade,
+    chunk_id bigint not null,
     collection_id uuid not null,
     shape int not null,
     primary key (check_id, chunk_id),
     foreign key (check_id, collection_id) references public.health_checks (id, collection_id) on delete cascade on update cascade
 );
-create index health_members_chunk on public.health_members (chunk_id);
 
 create table public.health_pairs (
     check_id bigint not null,
@@ -61,7 +61,7 @@ create table public.health_findings (
     collection_id uuid not null,
     finding text not null check (finding in ('outlier', 'short', 'long', 'language', 'unretrieved')),
     document_id uuid not null references public.documents (id) on delete cascade,
-    chunk_id bigint references public.chunks (id) on delete cascade,
+    chunk_id bigint,
     value real,
     note text,
     foreign key (check_id, collection_id) references public.health_checks (id, collection_id) on delete cascade on update cascade,
@@ -71,7 +71,6 @@ comment on column public.health_findings.value is
     'outlier: mean cosine distance to its neighbours; short, long: words; unretrieved: its best rank, null for none.';
 comment on column public.health_findings.note is 'language: its code.';
 create index health_findings_check on public.health_findings (check_id, finding);
-create index health_findings_chunk on public.health_findings (chunk_id);
 create index health_findings_document on public.health_findings (document_id);
 
 -- Boilerplate: each place where a text stands that many documents repeat. `repeat` numbers the texts.

@@ -23,8 +23,8 @@ class Star:
 def find_stars(copies: Mapping[int, int], pairs: Iterable[tuple[int, int, float]], threshold: float) -> list[Star]:
     """Stars over shapes, of which ``copies`` says how many chunks have them; those of one chunk alone are left out.
 
-    Taken first is the shape that resembles most chunks; among equals the one with the lower number, so that the same
-    pairs always make the same groups.
+    Taken first is the shape that resembles most chunks; among equals the one with more copies, then the lower number,
+    so that the same pairs always make the same groups.
     """
     beside: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for a, b, score in pairs:
@@ -34,7 +34,7 @@ def find_stars(copies: Mapping[int, int], pairs: Iterable[tuple[int, int, float]
     reach = {shape: number + sum(copies[other] for other, _ in beside[shape]) for shape, number in copies.items()}
     taken: set[int] = set()
     stars: list[Star] = []
-    for shape in sorted(reach, key=lambda shape: (-reach[shape], shape)):
+    for shape in sorted(reach, key=lambda shape: (-reach[shape], -copies[shape], shape)):
         if shape in taken:
             continue
         others = [(other, score) for other, score in beside[shape] if other not in taken]

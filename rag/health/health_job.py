@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from psycopg import Connection
 from rag.errors import NotAllowed
 from rag.evaluation.errand import Errand
 from rag.health import health_rows
+from rag.health.duplicate_groups import find_stars
 from rag.health.health_reading import (
     Asked,
     read_asked,
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Pairs are kept from this share of phrases in common on: the slider goes no lower.
 FLOOR = 0.4
+#: Passages this similar are copies, which the search for boilerplate passes over.
+COPIED = 0.7
 #: Most passages kept of one list; how many there are is kept in any case.
 MOST_KEPT = 1000
 #: Reading as the person who asked has no eight seconds' limit: the whole index passes by.
@@ -93,7 +97,7 @@ class _Check:
         with self.phase("languages"):
             strays = find_strays(self.phrases.words, self.phrases.common, self._detect)
         with self.phase("boilerplate"):
-            reader, repeats = self._read_repeats(int(corpus.get("documents", 0)))
+            reader, repeats = self._read_repeats(int(corpus.get("documents", 0)), self._copied(pairs))
         with self.phase("outliers"):
             outliers, ids, distances, exact = self._measure(int(corpus.get("embedded", 0)))
         with self.phase("questions"), self.as_asker() as conn:
@@ -169,11 +173,28 @@ class _Check:
             found |= {place: detect_language(texts.get(self.ids[place], "")) for place in some}
         return found
 
-    def _read_repeats(self, total: int) -> tuple[RepeatReader, list[Repeat]]:
+    def _copied(self, pairs: Pairs) -> dict[UUID, list[tuple[int, int]]]:
+        """Of each group of near-duplicates all passages but the first, by document."""
+        shape = self.phrases.shape.tolist()
+        rows = zip(pairs.a.tolist(), pairs.b.tolist(), pairs.score.tolist(), strict=True)
+        stars = find_stars(Counter(shape), rows, COPIED)
+        group = {one: star.centre for star in stars for one in (star.centre, *(other for other, _ in star.others))}
+        seen: set[int] = set()
+        copied: dict[UUID, list[tuple[int, int]]] = defaultdict(list)
+        for place, one in enumerate(shape):
+            if (centre := group.get(one)) is not None:
+                if centre in seen:
+                    copied[self.documents[place]].append((int(self.starts[place]), int(self.ends[place])))
+                seen.add(centre)
+        return copied
+
+    def _read_repeats(
+        self, total: int, copied: Mapping[UUID, Sequence[tuple[int, int]]]
+    ) -> tuple[RepeatReader, list[Repeat]]:
         reader = RepeatReader()
         with self.as_asker() as conn:
             for document, revision, text in self.counted(read_documents(conn, self.request.index_id), total):
-                reader.read(Source(document, revision), text)
+                reader.read(Source(document, revision), text, copied.get(document, ()))
         return reader, reader.finish()
 
     def _measure(self, total: int) -> tuple[Outliers, list[int], NDArray[np.float32], bool]:

@@ -183,9 +183,9 @@ def repeated_spans(conn: Connection[Any], check_id: int, number: int) -> list[Re
 
 
 def read_passages(conn: Connection[Any], chunk_ids: Sequence[int]) -> dict[int, Passage]:
-    """Passages by their numbers, with their texts."""
+    """Passages by their numbers, with their texts and the names of their files: copies often have the same title."""
     rows = conn.execute(
-        "select c.id, c.document_id, c.start_char, c.end_char, coalesce(d.title, d.name), c.page, c.text,"
+        "select c.id, c.document_id, c.start_char, c.end_char, d.name, c.page, c.text,"
         " 0::float8, null::text"
         " from public.chunks c join public.documents d on d.id = c.document_id where c.id = any (%s)",
         [list(chunk_ids)],

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 #: Nearest passages whose mean distance says how far one is from everything.
 NEIGHBOURS = 10
-#: Modified z-score from which a value stands out (Iglewicz and Hoaglin 1993).
-STANDS_OUT = 3.5
-_MAD_TO_SIGMA = 0.6745
+#: Deviations from the median, in units of the median absolute deviation made comparable with a standard deviation, from
+#: which a value stands out (Leys et al. 2013).
+STANDS_OUT = 2.5
+_MAD_TO_SIGMA = 1.4826
 
 #: A passage is short with at most this share of the median's words, and in any case with so few.
 SHORT_SHARE = 0.1
@@ -51,7 +52,7 @@ def find_outliers(distances: Floats) -> Outliers:
     deviation = float(np.median(np.abs(distances - median)))
     if deviation <= 1e-6:
         return Outliers(np.empty(0, np.int64), 1.0, median)
-    limit = median + STANDS_OUT * deviation / _MAD_TO_SIGMA
+    limit = median + STANDS_OUT * deviation * _MAD_TO_SIGMA
     places = np.flatnonzero(distances > limit)
     return Outliers(places[np.argsort(-distances[places], kind="stable")], limit, median)
 

@@ -75,11 +75,16 @@ class RepeatReader:
         #: By document: key, start and end of each piece, in order.
         self._pieces: list[list[tuple[int, int, int]]] = []
 
-    def read(self, source: Source, text: str) -> None:
-        """Take in one document."""
+    def read(self, source: Source, text: str, copied: Sequence[tuple[int, int]] = ()) -> None:
+        """Take in one document. ``copied`` are spans of it that are copies of passages elsewhere.
+
+        These are told of as near-duplicates: what they hold is no boilerplate for that alone.
+        """
         number, pieces = len(self.sources), []
         self.sources.append(source)
         for start, end in cut(text):
+            if any(low <= start and end <= high for low, high in copied):
+                continue
             if (digest := fingerprint(text[start:end])) is not None:
                 pieces.append((self._count(digest, number), start, end))
         self._pieces.append(pieces)
