@@ -64,7 +64,7 @@ def show_header(document: DocumentRow, collection: Collection) -> None:
                 help="Where the passages of this document lie among the others",
             )
         if collection.role != "viewer" and st.button("Delete", icon=":material/delete:", key="delete_this"):
-            delete_dialog([document.id], [document.name])
+            delete_dialog(collection.id, [document.id], [document.name])
     show_notices()
     status = status_of(document)
     facts = [

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import streamlit as st
 
+from pages.parts import trash
 from pages.parts.collection_dialogs import collection_form, try_sample
 from pages.parts.document_actions import act_on_all, document_actions, open_document
 from pages.parts.document_table import CSV_COLUMNS, MOST_ROWS, csv_rows, document_table
@@ -173,3 +174,5 @@ else:
     if chosen.role != "viewer":
         upload_form(chosen, expanded=not chosen.document_count)
     show_documents(chosen)
+    if chosen.role != "viewer":
+        trash.show(chosen)

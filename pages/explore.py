@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import ask_map_panel, cluster_list
+from pages.parts import ask_map_panel, cluster_list, curate_log, curate_panel, explore_state
 from pages.parts.empty import no_documents, not_ready
 from pages.parts.explore_board import PANEL, Panel, show_board
 from pages.parts.explore_desk import open_desk
 from pages.parts.explore_legend import show_legend
 from pages.parts.explore_making import show_first, show_notice
+from pages.parts.explore_selection import read_selection
 from pages.parts.explore_state import follow_address
 from pages.parts.picker import page_header
 from pages.parts.session import require_database, require_user
@@ -26,6 +27,12 @@ PANELS = [
         lambda desk, _: ask_map_panel.show(desk.collection, desk.map),
         lambda desk: ask_map_panel.marks_only(desk.collection, desk.map),
     ),
+    Panel(
+        "selection",
+        "Selection",
+        lambda desk, _: curate_panel.show(desk.collection, desk.map, read_selection(explore_state.look().selection)),
+    ),
+    Panel("log", "Log", lambda desk, _: curate_log.show(desk.collection)),
 ]
 
 

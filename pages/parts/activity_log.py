@@ -32,7 +32,8 @@ _SIGN_INS = (
     "guest entered", "password changed", "password reset", "password reset link made",
 )  # fmt: skip
 _CONTENT = (
-    "collection made", "collection renamed", "collection deleted", "documents deleted", "profile saved",
+    "collection made", "collection renamed", "collection deleted", "documents deleted",
+    "documents put in the trash", "documents moved", "profile saved",
     "profile made default", "profile default undone", "profile deleted", "index build begun", "index made active",
     "index dropped",
 )  # fmt: skip

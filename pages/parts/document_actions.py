@@ -9,18 +9,20 @@ from uuid import UUID
 import psycopg
 import streamlit as st
 
+from pages.parts.curate_deeds import take_back
 from pages.parts.explore_address import explore_query
-from pages.parts.notices import notify
+from pages.parts.notices import notify, offer_undo
 from pages.parts.session import connect
 from pages.parts.words import count, guarded, plain, show_error
 from rag.corpus.documents import (
     cancel_documents,
-    delete_documents,
     describe_deletion,
     pause_documents,
     resume_documents,
     retry_documents,
 )
+from rag.curation.acts import trash_documents
+from rag.curation.trash import KEPT_DAYS
 from rag.errors import CorpuscopeError
 from rag.records import FINAL_STAGES, Collection, DocumentRow
 
@@ -55,7 +57,9 @@ def document_actions(collection: Collection, selected: Sequence[DocumentRow]) ->
                 query_params=explore_query(collection.id, documents=[document.id for document in selected]),
             )
         if st.button("Delete", icon=":material/delete:", key="delete_selected"):
-            delete_dialog([document.id for document in selected], [document.name for document in selected])
+            delete_dialog(
+                collection.id, [document.id for document in selected], [document.name for document in selected]
+            )
 
 
 def act_on_all(documents: Sequence[DocumentRow]) -> None:
@@ -86,27 +90,28 @@ def _offer(label: str, icon: str, action: Action, documents: Sequence[DocumentRo
 
 @st.dialog("Delete documents")
 @guarded
-def delete_dialog(ids: Sequence[UUID], names: Sequence[str]) -> None:
-    """Says what goes with the documents and asks once."""
+def delete_dialog(collection_id: UUID, ids: Sequence[UUID], names: Sequence[str]) -> None:
+    """Says what goes to the trash with the documents and asks once."""
     with connect() as conn:
         gone = describe_deletion(conn, ids)
     if len(names) == 1:
-        st.markdown(f"**{plain(names[0])}** goes for good, and with it:")
+        st.markdown(f"**{plain(names[0])}** goes to the trash, and with it:")
     else:
-        st.markdown(f"**{count(len(names), 'document')}** go for good, and with them:")
+        st.markdown(f"**{count(len(names), 'document')}** go to the trash, and with them:")
     st.markdown("\n".join(_losses(gone)) or "- nothing else")
     if len(names) > 1:
         listed = ", ".join(plain(name) for name in names[:8])
         st.caption(listed + (f" and {len(names) - 8:,} more" if len(names) > 8 else ""))
+    st.caption(f"Restore from the trash on the Documents page within {KEPT_DAYS} days; after that it is for good.")
     with st.container(horizontal=True, horizontal_alignment="right"):
         keep = st.button("Keep", key="keep_documents")
-        delete = st.button("Delete for good", key="delete_documents", type="primary", icon=":material/delete:")
+        delete = st.button("Put in the trash", key="delete_documents", type="primary", icon=":material/delete:")
     if keep:
         st.rerun()
     if delete:
         with connect() as conn:
-            done = delete_documents(conn, ids)
-        notify(f"{count(done, 'document')} deleted.", icon="delete")
+            act = trash_documents(conn, collection_id, ids)
+        offer_undo(f"{plain(act.words)}.", lambda: take_back(act.id))
         if st.query_params.get("document"):
             st.switch_page("pages/documents.py")
         st.rerun()

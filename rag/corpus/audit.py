@@ -98,11 +98,13 @@ def _role(entry: AuditEntry, key: str = "role") -> str:
 
 
 def _deleted(entry: AuditEntry) -> str:
+    return f"deleted {_documents(entry)}"
+
+
+def _documents(entry: AuditEntry) -> str:
     names = [f"“{name}”" for name in entry.detail.get("names") or [entry.subject]]
     number = int(entry.detail.get("count") or len(names))
-    if number <= 3:
-        return f"deleted {', '.join(names)}"
-    return f"deleted {number:,} documents, among them {', '.join(names[:3])}"
+    return ", ".join(names) if number <= 3 else f"{number:,} documents, among them {', '.join(names[:3])}"
 
 
 def _exported(entry: AuditEntry) -> str:
@@ -163,6 +165,8 @@ _SENTENCES: dict[str, Callable[[AuditEntry], str]] = {
     "collection renamed": lambda entry: f"renamed “{entry.detail.get('before')}” to “{entry.subject}”",
     "collection deleted": lambda entry: f"deleted the collection “{entry.subject}”",
     "documents deleted": _deleted,
+    "documents put in the trash": lambda entry: f"put {_documents(entry)} in the trash",
+    "documents moved": lambda entry: f"moved {_documents(entry)} to “{entry.detail.get('to')}”",
     "exported": _exported,
     "profile saved": _profile("saved the profile {}"),
     "profile made default": _default,

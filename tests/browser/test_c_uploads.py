@@ -80,7 +80,7 @@ def test_deleting_asks_first_and_says_what_goes(page: Page, collection: str) -> 
     dialog.get_by_role("button", name="Keep").click()
     expect(page.get_by_text(re.compile("^1 document ·"))).to_be_visible()
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete for good").click()
+    page.get_by_role("dialog").get_by_role("button", name="Put in the trash").click()
     expect(page.get_by_text("has no documents yet")).to_be_visible()
 
 

@@ -12,6 +12,8 @@ from pages.parts.product import Product
 from rag.corpus.collections import create_collection, list_collections
 from rag.corpus.documents import list_documents
 from rag.corpus.samples import SAMPLE_NAME
+from rag.curation.acts import trash_documents
+from rag.curation.trash import list_trash
 from rag.records import LOCAL_USER, DocumentRow
 from rag.store.database import Database
 from tests.integration.library import PUMP, Library
@@ -96,8 +98,36 @@ def test_deleting_asks_and_says_what_goes(open_page: OpenPage, library: Library,
     app = open_page("document", document=str(pump.id))
     app.button(key="delete_this").click().run()
     assert f"{pump.chunk_count} chunk" in texts(app)
-    assert app.button(key="delete_documents").label == "Delete for good"
+    assert app.button(key="delete_documents").label == "Put in the trash"
     assert "pump.md" in documents_of(database, library.collection)
+
+
+def test_the_trash_gives_back_and_deletes_for_good(open_page: OpenPage, library: Library, database: Database) -> None:
+    before = documents_of(database, library.collection)
+    with database.as_user(LOCAL_USER) as conn:
+        trash_documents(conn, library.collection, [one.id for one in before.values()])
+    app = open_page("documents")
+    assert "2 documents" in next(box.label for box in app.expander if box.label.startswith("Trash"))
+    app.button(key=f"trash_restore_{before['pump.md'].id}").click().run()
+    assert not app.exception
+    assert documents_of(database, library.collection) == {"pump.md": before["pump.md"]}
+    app.button(key=f"trash_gone_{before['lake.txt'].id}").click().run()
+    app.button(key="confirmation_do").click().run()
+    with database.as_user(LOCAL_USER) as conn:
+        assert list_trash(conn, library.collection) == []
+
+
+def test_the_log_on_the_documents_page_undoes(open_page: OpenPage, library: Library, database: Database) -> None:
+    before = documents_of(database, library.collection)
+    with database.as_user(LOCAL_USER) as conn:
+        act = trash_documents(conn, library.collection, [before["pump.md"].id])
+    app = open_page("documents")
+    assert "Put 1 document in the trash" in texts(app)
+    app.button(key=f"curate_undo_{act.id}").click().run()
+    assert not app.exception
+    assert documents_of(database, library.collection) == before
+    app.button(key=f"curate_redo_{act.id}").click().run()
+    assert "pump.md" not in documents_of(database, library.collection)
 
 
 def test_all_failed_are_retried_at_once(open_page: OpenPage, library: Library, database: Database) -> None:
