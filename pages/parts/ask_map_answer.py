@@ -52,25 +52,23 @@ def read_answered(map_: CorpusMap, question: str) -> Answered:
 
 
 def show_answer(map_: CorpusMap, question: str, profile: RetrievalProfile, asked: Asked, answered: Answered) -> None:
-    """The answer with what these settings would do to it, and the button that asks for one."""
+    """The answer, folded away, with what these settings would do to it; or how far it is."""
     given = answered.given
     if given is not None and not given.finished:
         st.fragment(_watch, run_every=1.0, key="ask-map-watch")(map_, question, given)
+    if given is None or answered.message is None:
         return
-    if given is not None and answered.message is not None:
-        with st.container(border=True, key="ask-map-answer", gap="small"):
-            st.caption(_headline(given, answered, profile))
-            with st.container(key=f"answer-{given.message_id}"):
-                st.markdown(answer_markdown(answered.message))
-            for sentence in citation_notes(asked, answered):
-                st.caption(sentence)
-            st.page_link(
-                "pages/chat.py",
-                label="Open in Chat",
-                icon=":material/forum:",
-                query_params={"collection": str(map_.collection_id), "chat": str(given.chat_id)},
-            )
-    _ask_button(map_, question, profile, again=given is not None)
+    for sentence in citation_notes(asked, answered):
+        st.caption(sentence)
+    with st.expander(_headline(given, answered, profile), icon=":material/forum:", key="ask-map-answer"):
+        with st.container(key=f"answer-{given.message_id}"):
+            st.markdown(answer_markdown(answered.message))
+        st.page_link(
+            "pages/chat.py",
+            label="Open in Chat",
+            icon=":material/open_in_new:",
+            query_params={"collection": str(map_.collection_id), "chat": str(given.chat_id)},
+        )
 
 
 def _headline(given: GivenAnswer, answered: Answered, profile: RetrievalProfile) -> str:
@@ -93,22 +91,23 @@ def citation_notes(asked: Asked, answered: Answered) -> list[str]:
     return notes
 
 
-def _ask_button(map_: CorpusMap, question: str, profile: RetrievalProfile, *, again: bool) -> None:
+def answer_button(map_: CorpusMap, question: str, profile: RetrievalProfile, answered: Answered) -> None:
+    """Asks for an answer under these settings; not while one is being written, nor without a question left today."""
+    given = answered.given
     with connect() as conn:
         left = tightest(my_limits(conn, map_.collection_id), "questions today")
     none_left = left is not None and left.left == 0
     st.button(
-        "Answer again" if again else "Answer",
+        "Answer" if given is None else "Answer again",
         icon=":material/forum:",
         key="ask_map_answer",
         on_click=_start,
         args=(map_, question, profile),
-        disabled=none_left,
+        disabled=none_left or (given is not None and not given.finished),
         help="Has the chat answer this under these settings, and rings on the map what the answer cites."
-        + (f" {describe_left([left])}" if left is not None else ""),
+        + (f" {describe_left([left])}" if left is not None else "")
+        + (" Days end at midnight UTC." if none_left else ""),
     )
-    if none_left:
-        st.caption("No questions are left today. Days end at midnight UTC.")
 
 
 def _start(map_: CorpusMap, question: str, profile: RetrievalProfile) -> None:

@@ -134,11 +134,16 @@ def _show_changes(desk: AskDesk, profile: RetrievalProfile) -> None:
     if not changes:
         return
     items = "".join(f"<li>{escape(change.words)}</li>" for change in changes)
-    st.html(f'<div class="cs-changes"><b>Changed from {escape(label(stored))}</b><ul>{items}</ul></div>')
-    st.button(
-        "Reset",
-        icon=":material/restart_alt:",
-        key="ask_reset",
-        type="tertiary",
-        on_click=lambda: explore_state.change(side=Side(stored.name, stored.version) if stored else Side()),
-    )
+    with st.container(horizontal=True, vertical_alignment="center", key="ask-changes", gap="small"):
+        st.html(
+            f'<div class="cs-changes"><b>Changed from {escape(label(stored))}</b><ul>{items}</ul></div>',
+            width="stretch",
+        )
+        st.button(
+            "",
+            icon=":material/restart_alt:",
+            key="ask_reset",
+            type="tertiary",
+            help="Back to the saved settings",
+            on_click=lambda: explore_state.change(side=Side(stored.name, stored.version) if stored else Side()),
+        )

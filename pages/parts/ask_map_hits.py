@@ -72,7 +72,7 @@ def explain(hit: MapHit, profile: RetrievalProfile) -> str:
     """Why a hit is cut off, and why it is not on the map; empty for one that is neither."""
     reasons = []
     if hit.state == "beyond_k":
-        reasons.append(f"beyond the first {profile.k:,}")
+        reasons.append(f"beyond the first {profile.k:,}" if profile.k > 1 else "beyond the first")
     if hit.state == "below_threshold" and hit.similarity is None:
         reasons.append("without a vector it has no similarity")
     elif hit.lacking is not None:
@@ -103,7 +103,8 @@ def list_html(asked: Asked, profile: RetrievalProfile, cited: Collection[int]) -
 def _items(hits: Sequence[MapHit], profile: RetrievalProfile, cited: Collection[int]) -> Iterator[str]:
     for number, hit in enumerate(hits):
         if hit.state == "beyond_k" and (number == 0 or hits[number - 1].state != "beyond_k"):
-            yield f'<li class="cs-asked-line" aria-hidden="true"><span>{profile.k:,} passages end here</span></li>'
+            words = f"the first {profile.k:,} end here" if profile.k > 1 else "the first ends here"
+            yield f'<li class="cs-asked-line" aria-hidden="true"><span>{words}</span></li>'
         yield _item(hit, profile, hit.hit.chunk_id in cited)
 
 

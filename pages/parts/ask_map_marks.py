@@ -13,7 +13,7 @@ from rag.mapping.overlays import JudgedAnswer
 #: Hits beyond k that are shown, on the map and in the list.
 MOST_BEYOND = 20
 #: Stars that have their words, and so many letters of these.
-_MOST_NAMED = 12
+_MOST_NAMED = 5
 _MOST_LETTERS = 48
 
 

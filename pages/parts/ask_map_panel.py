@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.parts import explore_state
-from pages.parts.ask_map_answer import Answered, read_answered, show_answer
+from pages.parts.ask_map_answer import Answered, answer_button, read_answered, show_answer
 from pages.parts.ask_map_controls import ask_this, question_field, settings_controls
 from pages.parts.ask_map_hits import off_map, show_list, summarise
 from pages.parts.ask_map_marks import question_marks
@@ -130,22 +130,27 @@ def _show_found(desk: AskDesk, question: str, profile: RetrievalProfile, shown: 
     asked, answered = shown.asked, shown.answered
     if shown.waiting:
         wait_for_model(desk.index.model if desk.index else None)
-    if not asked.hits:
-        st.caption("Nothing was found. Put it in other words, or search by another method.")
-    else:
+    if asked.hits:
         st.html(f'<p class="cs-flat cs-asked-sum">{summarise(asked, shown.profile)}</p>')
-        if words := off_map(asked):
-            st.caption(words)
-        show_list(asked, shown.profile, answered.chunks)
+    else:
+        st.caption("Nothing was found. Put it in other words, or search by another method.")
+    if words := off_map(asked):
+        st.caption(words)
+    with st.container(horizontal=True, vertical_alignment="center", key="ask-map-acts", gap="small"):
+        answer_button(desk.map, question, profile, answered)
+        _link_to_lab(desk, question)
     show_answer(desk.map, question, profile, asked, answered)
-    with st.container(horizontal=True, vertical_alignment="center", key="ask-map-links"):
-        st.page_link(
-            "pages/search.py",
-            label="Open in the Search lab",
-            icon=":material/search:",
-            query_params=lab_query(
-                desk.collection.id, question, replace(explore_state.look().side, index=desk.other_index)
-            ),
-            help="The same question and settings"
-            + ("" if is_guest() or desk.collection.role == "viewer" else "; save them or make them the default there"),
-        )
+    if asked.hits:
+        show_list(asked, shown.profile, answered.chunks)
+
+
+def _link_to_lab(desk: AskDesk, question: str) -> None:
+    side = replace(explore_state.look().side, index=desk.other_index)
+    saves = not is_guest() and desk.collection.role != "viewer"
+    st.page_link(
+        "pages/search.py",
+        label="In the Search lab",
+        icon=":material/search:",
+        query_params=lab_query(desk.collection.id, question, side),
+        help="The same question and settings" + ("; save them or make them the default there" if saves else ""),
+    )
