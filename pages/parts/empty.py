@@ -40,6 +40,7 @@ def no_documents(purpose: str, collection: Collection | None) -> None:
         "explore": "Explore shows the passages",
         "chat": "Chat answers questions",
         "evaluate": "Evaluate measures search",
+        "health": "Health looks for what is worth a look",
     }[purpose]
     with (
         empty_state(

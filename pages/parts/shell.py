@@ -71,6 +71,7 @@ def _pages(identity: Identity | None) -> dict[str, list[st.Page]]:
             _page("documents", "Documents", ":material/description:"),
             _page("document", "Document", ":material/article:", visible=False),
             _page("explore", "Explore", ":material/scatter_plot:"),
+            _page("health", "Health", ":material/health_and_safety:"),
         ],
         "Ask": [
             _page("search", "Search lab", ":material/search:"),
@@ -127,6 +128,7 @@ _HELP = {
     "documents": "Upload files and watch them become searchable.",
     "document": "The text of one document as search sees it: chunks, marks, corrections.",
     "explore": "The corpus as a map: look, ask, select and curate.",
+    "health": "Near-duplicates, boilerplate and what else is worth a look.",
     "search": "Find passages, see what each setting does, and save what works.",
     "chat": "Ask questions and read answers that quote their sources.",
     "evaluate": "Questions with known answers, and what search scores on them.",
