@@ -233,7 +233,7 @@ begin
     from (
         select d.id, range_agg(int4range(greatest(u.start, 0), least(u.stop, d.char_count))) as spans
         from unnest(documents, starts, ends) as u (document, start, stop)
-        join public.documents d on d.id = u.document and d.collection_id = save_scope.collection
+        join public.documents d on d.id = u.document and d.collection_id = save_scope.collection and d.trashed_at is null
         where greatest(u.start, 0) < least(u.stop, d.char_count) group by d.id
     ) m cross join lateral unnest(m.spans) as r;
     if not found then
@@ -347,7 +347,8 @@ begin
 end
 $$;
 
--- As nearest_by_scan(), of a scope.
+-- As nearest_by_scan(), of a scope, 3 µs a row. By a limit each vector is looked up by itself: the planner would rather read a whole
+-- index, for small scopes too once others are large.
 create function corpuscope.scope_by_scan(
     index_id bigint, question_vector extensions.halfvec, documents uuid[], depth int, scope bigint, out chunk_ids bigint[], out similarities real[]
 )
@@ -355,9 +356,12 @@ language plpgsql stable set search_path = '' set jit = off as $$
 begin
     select array_agg(s.chunk_id), array_agg(s.similarity) into chunk_ids, similarities from (
         select n.chunk_id, (1 - n.distance)::real as similarity from (
-            select e.chunk_id, e.embedding operator(extensions.<=>) $2 as distance
-            from corpuscope.scope_chunks m join public.embeddings e on e.chunk_id = m.chunk_id
-            where m.scope_id = $5 and m.index_id = $1 and e.index_id = $1 and not e.excluded and ($3 is null or e.document_id = any ($3))
+            select m.chunk_id, e.embedding operator(extensions.<=>) $2 as distance
+            from corpuscope.scope_chunks m cross join lateral (
+                select v.embedding, v.excluded, v.document_id from public.embeddings v
+                where v.chunk_id = m.chunk_id and v.index_id = $1 limit 1
+            ) e
+            where m.scope_id = $5 and m.index_id = $1 and not e.excluded and ($3 is null or e.document_id = any ($3))
             order by 2, 1 limit $4
         ) n order by n.distance, n.chunk_id
     ) s;
@@ -384,7 +388,7 @@ begin
             from public.index_documents d where d.index_id = scoped_candidates.index_id and d.document_id = any (documents);
         end if;
         visits := depth * greatest(total, filtered) / greatest(filtered, 1);
-        by_graph := 2 * filtered > 15 * first + 35 * greatest(1.5 * visits - first, 0);
+        by_graph := 3 * filtered > 15 * first + 35 * greatest(1.5 * visits - first, 0);
     end if;
     if by_graph then
         nearest := corpuscope.scope_by_graph(
@@ -473,10 +477,12 @@ begin
         budget := 16000;
         wide := corpuscope.check_scope(scope, (select i.collection_id from public.indexes i where i.id = home)) > 20000;
         if not wide then
-            select coalesce(array_agg(c.id), '{}') into allowed
-            from corpuscope.scope_chunks s join public.chunks c on c.id = s.chunk_id
-            where s.scope_id = scope and s.index_id = home and not c.excluded
-              and (documents is null or c.document_id = any (documents));
+            -- What is excluded of it falls out last.
+            select coalesce(array_agg(s.chunk_id), '{}') into allowed
+            from corpuscope.scope_chunks s
+            where s.scope_id = scope and s.index_id = home and (documents is null or exists (
+                select from public.chunks c where c.id = s.chunk_id and c.document_id = any (documents)
+            ));
         else
             allowed := null;
         end if;
@@ -507,13 +513,15 @@ begin
                     join unnest(allowed) as a (id) on a.id = p.chunk_id group by 1
                 ) s;
             end if;
-            if wide then
+            if wide and scope is not null then
+                select array_agg(s.id), array_agg(s.partial) into candidates, partials
+                from unnest(candidates, partials) as s (id, partial)
+                join corpuscope.scope_chunks m on m.scope_id = scope and m.index_id = home and m.chunk_id = s.id;
+            end if;
+            if wide and documents is not null then
                 select array_agg(s.id), array_agg(s.partial) into candidates, partials
                 from unnest(candidates, partials) as s (id, partial) join public.chunks c on c.id = s.id
-                where not c.excluded and (documents is null or c.document_id in (select unnest(documents)))
-                  and (scope is null or exists (
-                      select from corpuscope.scope_chunks m where m.scope_id = scope and m.index_id = home and m.chunk_id = s.id
-                  ));
+                where not c.excluded and c.document_id in (select unnest(documents));
             end if;
             exit when cardinality(candidates) >= depth or chosen = cardinality(ids);
             budget := taken + counts[chosen + 1];
