@@ -45,10 +45,10 @@ def show_chat(collection: Collection, progress: Progress) -> None:
     beginning = st.empty()
     if current is None:
         with beginning.container():
-            scope_chip(None, pending)
+            scope_chip(collection, None, pending)
             show_beginning(collection)
         return
-    scope_chip(current, None)
+    scope_chip(collection, current, None)
     if hindrance := _hindrance(messages, progress):
         st.warning(hindrance, icon=":material/pause_circle:")
     for message in messages:

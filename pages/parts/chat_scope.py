@@ -6,6 +6,7 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.parts.scope_menu import scope_menu
 from pages.parts.session import connect
 from pages.parts.words import guarded, plain
 from rag.chat.chat_records import Chat
@@ -43,7 +44,7 @@ def _find(text: str) -> Scope | None:
         return None
 
 
-def scope_chip(chat: Chat | None, pending: int | None) -> None:
+def scope_chip(collection: Collection, chat: Chat | None, pending: int | None) -> None:
     """What answers are made from, with a way out, where that isn't the whole collection."""
     scope_id = chat.scope_id if chat is not None else pending
     if scope_id is None:
@@ -61,6 +62,7 @@ def scope_chip(chat: Chat | None, pending: int | None) -> None:
             on_click=_leave,
             args=(chat.id if chat is not None else None,),
         )
+        scope_menu(collection, scope, chatting=True)
     if not scope.passages:
         st.caption(":orange[Nothing of this selection can be searched any more: its documents are gone or left out.]")
 

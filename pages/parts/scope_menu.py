@@ -1,9 +1,10 @@
-"""What can be done with one selection where it is used: chat with it; name it and delete it, for editors."""
+"""What can be done with one selection where it is used: chat with it or search it; name and delete it, for editors."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from pages.parts.lab_address import lab_query
 from pages.parts.notices import notify
 from pages.parts.question_picker import may_edit
 from pages.parts.session import connect
@@ -12,10 +13,12 @@ from rag.errors import CorpuscopeError
 from rag.records import Collection
 from rag.retrieval.scopes import Scope, delete_scope, name_scope
 
+_CHAT, _SEARCH = "Chat only with these", "Search only these"
 
-def scope_menu(collection: Collection, scope: Scope) -> None:
-    """Beside the selection's name."""
-    icons = {"Chat only with these": "forum"}
+
+def scope_menu(collection: Collection, scope: Scope, *, chatting: bool = False) -> None:
+    """Beside the selection's name, in the Search lab or, ``chatting``, above a conversation."""
+    icons = {_SEARCH: "search"} if chatting else {_CHAT: "forum"}
     if may_edit(collection):
         icons["Rename" if scope.name else "Save"] = "bookmark"
         if scope.name:
@@ -25,10 +28,12 @@ def scope_menu(collection: Collection, scope: Scope) -> None:
         list(icons),
         format_func=lambda action: f":material/{icons[action]}: {action}",
         key="scope_menu",
-        help="Chat with this selection, or change its name",
+        help="What else can be done with this selection",
     )
-    if picked == "Chat only with these":
+    if picked == _CHAT:
         st.switch_page("pages/chat.py", query_params={"collection": str(collection.id), "scope": str(scope.id)})
+    elif picked == _SEARCH:
+        st.switch_page("pages/search.py", query_params=lab_query(collection.id, "", scope=scope.id))
     elif picked in ("Rename", "Save"):
         _name_dialog(scope)
     elif picked == "Delete":

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from rag.chat.chats import create_chat
+from rag.corpus.collections import create_collection
 from rag.corpus.documents import delete_documents
 from rag.corpus.marks import exclude_span
 from rag.corpus.texts import correct_text
+from rag.curation.acts import move_documents, trash_documents
+from rag.curation.curation_log import undo_act
 from rag.errors import InvalidInput, NotAllowed, NotFound
 from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
@@ -201,6 +204,32 @@ def test_deleted_documents_and_excluded_chunks_are_out(database: Database, corpu
     with database.as_user(alice) as conn:
         delete_documents(conn, [first])
     assert ask(database, alice, corpus, scope, mode="dense") == []
+
+
+def test_documents_in_the_trash_or_elsewhere_are_out_until_that_is_undone(
+    database: Database, corpus: UUID, alice: UUID
+) -> None:
+    made = fill(database, corpus, documents=3, chunks=5)
+    with database.as_owner() as conn:
+        conn.execute("update documents set char_count = 10000, stage = 'ready'")
+    scope = save(database, alice, corpus, *(Piece(document, 100, 350) for document in made))
+    before = members(database, alice, scope)
+    assert len(before) == 9
+    first, second, third = made
+    with database.as_user(alice) as conn:
+        other = create_collection(conn, "Other")
+        trashed = trash_documents(conn, corpus, [first])
+        moved = move_documents(conn, corpus, [second], other)
+        assert read_scope(conn, scope).size == "3 passages of 1 document"
+    assert {hit.document_id for hit in ask(database, alice, corpus, scope, mode="dense")} == {third}
+    assert save(database, alice, corpus, Piece(third, 0, 900))
+    with pytest.raises(InvalidInput, match="Nothing of that selection"):
+        save(database, alice, corpus, Piece(first, 0, 900), Piece(second, 0, 900))
+    with database.as_user(alice) as conn:
+        undo_act(conn, trashed.id)
+        undo_act(conn, moved.id)
+    assert members(database, alice, scope) == before
+    assert len(ask(database, alice, corpus, scope, mode="dense")) == 9
 
 
 def test_what_overlaps_is_one_span(database: Database, corpus: UUID, alice: UUID) -> None:
