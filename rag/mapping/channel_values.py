@@ -21,6 +21,7 @@ from rag.reading.languages import language_name
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int32]
+Places = npt.NDArray[np.intp]
 Connection = psycopg.Connection[Any]
 
 #: The byte of a place of which nothing can be said.
@@ -31,6 +32,8 @@ HOLE = -2
 MOST_OWN = 12
 #: Steps of a scale.
 STEPS = 10
+#: Places that are looked at one by one rather than all texts in a row.
+_FEW = 20_000
 
 #: Around a query of place and value: both as bytes, in the same order.
 GATHER = "select string_agg(int4send(x.place), ''::bytea), string_agg(int4send(x.value), ''::bytea) from ("
@@ -43,6 +46,8 @@ class MapSize(NamedTuple):
     collection_id: UUID
     index_id: int
     places: int
+    version: int
+    person: UUID | None
 
 
 def leaf_values(conn: Connection, size: MapSize) -> Integers:
@@ -189,20 +194,25 @@ def similarity_values(conn: Connection, size: MapSize, vector: npt.NDArray[np.fl
     return found, [f"below {bounds[1]:.2f}", *(f"{bounds[n]:.2f} to {bounds[n + 1]:.2f}" for n in range(1, STEPS))]
 
 
-def text_values(conn: Connection, size: MapSize, typed: str) -> Bytes:
-    """1 where the passage contains every word that was typed, else 0; without a word 1 everywhere."""
+def text_values(conn: Connection, size: MapSize, typed: str, within: Places | None = None) -> Bytes:
+    """1 where the passage contains every word that was typed, else 0; without a word 1 everywhere.
+
+    ``within`` are places beyond which nothing can be found; many of them are no help.
+    """
     patterns = patterns_of(typed)
     if not patterns:
         found = present_values(conn, size)
         found[found == 0] = 1
         return found
+    places = within.tolist() if within is not None and len(within) <= _FEW else None
     row = conn.execute(
         """
         select string_agg(int4send(p.place), ''::bytea), null
         from public.map_points p join public.chunks c on c.id = p.chunk_id
-        where p.map_id = %s and c.index_id = %s and c.text ilike all (%s)
+        where p.map_id = %(map)s and c.index_id = %(index)s and c.text ilike all (%(patterns)s)
+          and (%(places)s::int[] is null or p.place = any (%(places)s::int[]))
         """,
-        [size.id, size.index_id, patterns],
+        {"map": size.id, "index": size.index_id, "patterns": patterns, "places": places},
     ).fetchone()
     found = present_values(conn, size)
     found[read_gathered(row)[0]] = 1

@@ -21,6 +21,7 @@ from rag.errors import InvalidInput, NotFound
 from rag.mapping import channel_marks as marks
 from rag.mapping import channel_values as values
 from rag.mapping.channel_values import NOTHING, Bytes, MapSize
+from rag.mapping.recent_channels import Asked, Recent
 
 ChannelKind = Literal[
     "cluster", "document", "tag", "date", "similarity", "text", "judged", "lag", "language", "excluded"
@@ -59,6 +60,10 @@ class Channel:
 
 Arguments = Mapping[str, str]
 
+#: What takes long, is asked for twice (by the page and by the browser), and depends on what is looked for.
+_SEARCHES = {"text": ("text", "sel"), "similarity": ("vector",)}
+_recent: Recent[Channel] = Recent()
+
 
 def read_channel(conn: psycopg.Connection[Any], map_id: int, kind: str, arguments: Arguments) -> Channel:
     """One byte for each place of the map, from 0 to the last.
@@ -69,7 +74,16 @@ def read_channel(conn: psycopg.Connection[Any], map_id: int, kind: str, argument
     """
     if kind not in _READERS:
         raise InvalidInput(f"A map has no colouring by {kind[:40]!r}.")
-    return _READERS[kind](conn, read_size(conn, map_id), arguments)
+    size = read_size(conn, map_id)
+    if kind not in _SEARCHES:
+        return _READERS[kind](conn, size, arguments)
+    asked = _asked(conn, size, kind, arguments)
+    return _recent.find(asked) or _recent.keep(asked, _READERS[kind](conn, size, arguments))
+
+
+def _asked(conn: psycopg.Connection[Any], size: MapSize, kind: str, arguments: Arguments) -> Asked:
+    meant = sorted((name, arguments[name]) for name in _SEARCHES[kind] if arguments.get(name))
+    return Asked(conn.info.dsn, size.person, size.id, size.version, kind, tuple(meant))
 
 
 def read_size(conn: psycopg.Connection[Any], map_id: int) -> MapSize:
@@ -77,7 +91,8 @@ def read_size(conn: psycopg.Connection[Any], map_id: int) -> MapSize:
     row = conn.execute(
         """
         select m.id, m.collection_id, m.index_id,
-               coalesce((select max(p.place) + 1 from public.map_points p where p.map_id = m.id), 0)
+               coalesce((select max(p.place) + 1 from public.map_points p where p.map_id = m.id), 0),
+               m.version, auth.uid()
         from public.maps m where m.id = %s
         """,
         [map_id],
@@ -160,7 +175,9 @@ def _read_similarities(conn: psycopg.Connection[Any], size: MapSize, arguments: 
 
 
 def _read_matches(conn: psycopg.Connection[Any], size: MapSize, arguments: Arguments) -> Channel:
-    found = values.text_values(conn, size, arguments.get("text", ""))
+    within = _recent.find_wider(_asked(conn, size, "text", arguments))
+    narrow = np.flatnonzero(within.array == 1) if within is not None else None
+    found = values.text_values(conn, size, arguments.get("text", ""), narrow)
     if chosen := arguments.get("sel", ""):
         selected = np.zeros(size.places, np.bool_)
         selected[selected_places(conn, size.id, Selection.from_text(chosen))] = True

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from rag.corpus.marks import exclude_span, tag_span
+from rag.curation.selections import Selection
 from rag.errors import InvalidInput, NotFound
 from rag.mapping.channels import KINDS, Channel, pack_vector, read_channel, read_leaves, read_positions, unpack_vector
 from rag.mapping.map_listing import list_points, read_target
@@ -230,3 +231,31 @@ def test_points_as_rows(drawn: Drawn, bob: UUID) -> None:
     with drawn.database.as_user(bob) as conn:
         assert list_points(conn, drawn.map.id, [0, 1]) == []
         assert read_target(conn, drawn.map.id, 1) is None
+
+
+def test_what_is_typed_on_narrows_what_was_found(drawn: Drawn) -> None:
+    steps = {"p": [0, 1], "pu": [0, 1], "pump l": [0], "pump x": [], "pump": [0, 1], "s": [0, 1, 3, 4], "see": [4]}
+    for typed, places in steps.items():
+        found = drawn.read("text", text=typed).values
+        assert [place for place, value in enumerate(found) if value == 1] == places, typed
+
+
+def test_what_was_found_is_found_anew_once_the_map_changes(drawn: Drawn) -> None:
+    assert drawn.read("text", text="pump").values[1] == 1
+    with drawn.database.as_owner() as conn:
+        conn.execute("delete from public.chunks where id = %s", [drawn.pump_chunks[1]])
+        conn.execute("update public.maps set version = version + 1")
+    assert drawn.read("text", text="pump").values[1] == 255
+
+
+def test_what_one_found_is_nothing_for_a_stranger(drawn: Drawn, bob: UUID) -> None:
+    drawn.read("text", text="pump")
+    with drawn.database.as_user(bob) as conn, pytest.raises(NotFound):
+        read_channel(conn, drawn.map.id, "text", {"text": "pump"})
+
+
+def test_within_a_selection_alone(drawn: Drawn) -> None:
+    chosen = Selection.of_documents([drawn.lake]).to_text()
+    assert list(drawn.read("text", sel=chosen).values) == [0, 0, 0, 1, 1]
+    assert list(drawn.read("text", text="ducks", sel=chosen).values) == [0, 0, 0, 1, 0]
+    assert list(drawn.read("text", text="pump", sel=chosen).values) == [0] * 5
