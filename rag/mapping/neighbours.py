@@ -16,8 +16,9 @@ Report = Callable[[int, int], None]
 EXACT_LIMIT = 20_000
 #: Similarities held at once, in numbers.
 _BLOCK = 16_000_000
-#: Vectors in a cell, and how many of the nearest cells a vector is compared with.
+#: Vectors in a cell, about and at most, and how many of the nearest cells a vector is compared with.
 _CELL = 250
+_LARGEST = 1000
 _PROBES = 32
 _ROUNDS = 6
 _SAMPLE_PER_CELL = 40
@@ -76,54 +77,70 @@ def _exact(vectors: Vectors, k: int, report: Report) -> Neighbours:
         rows = np.arange(start, min(start + step, n))
         similarities = vectors[rows] @ vectors.T
         similarities[rows - start, rows] = np.inf  # itself first, whatever has the same vector
-        _keep(places, distances, rows, similarities, k)
+        places[rows] = best = nearest(similarities, k)
+        distances[rows] = _distances(np.take_along_axis(similarities, best, 1))
         report(int(rows[-1]) + 1, n)
     return Neighbours(places, distances, True)
 
 
-def _keep(
-    places: NDArray[np.int32],
-    distances: Vectors,
-    rows: NDArray[np.int64],
-    similarities: Vectors,
-    k: int,
-    columns: NDArray[np.int64] | None = None,
-) -> None:
-    """Write the nearest of some rows; ``columns`` says which vectors the columns are, where not all."""
-    best = nearest(similarities, k)
-    found = np.take_along_axis(similarities, best, 1)
-    places[rows] = best if columns is None else columns[best]
-    distances[rows] = np.maximum(1 - found, 0)
-    distances[rows, 0] = 0
+def _distances(similarities: Vectors) -> Vectors:
+    return np.asarray(np.maximum(1 - similarities, 0), np.float32)
 
 
 def _in_cells(vectors: Vectors, k: int, seed: int, report: Report) -> Neighbours:
-    """Each cell's vectors are compared with those of the cells nearest to it (an inverted file, probed by the cell)."""
+    """Each vector is compared with those of the cells nearest to it (an inverted file), cell by cell."""
     n = len(vectors)
     centres, cell = _divide(vectors, seed)
-    order = np.argsort(cell, kind="stable")
-    ends = np.searchsorted(cell[order], np.arange(len(centres)), "right")
-    members = np.split(order, ends[:-1])
-    probed = nearest(centres @ centres.T, min(_PROBES, len(centres)))
-    places, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    members, askers = _group(cell[:, None], len(centres)), _group(_probed(vectors, centres, cell), len(centres))
+    places, similarities = np.zeros((n, k), np.int32), np.full((n, k), -np.inf, np.float32)
     done = 0
-    for own, cells in zip(members, probed, strict=True):
-        if not len(own):
-            continue
-        columns = np.concatenate([own, *(members[other] for other in cells if members[other] is not own)])
-        if len(columns) < 4 * k:
-            columns = np.concatenate([own, np.setdiff1d(np.arange(n), own, assume_unique=True)])
-        candidates = vectors[columns]
-        step = max(1, _BLOCK // len(columns))
-        for start in range(0, len(own), step):
-            rows = own[start : start + step]
-            similarities = vectors[rows] @ candidates.T
-            inside = np.arange(len(rows))
-            similarities[inside, start + inside] = np.inf
-            _keep(places, distances, rows, similarities, k, columns)
+    for own, asking in zip(members, askers, strict=True):
+        candidates = vectors[own]
+        step = max(1, _BLOCK // max(len(own), 1))
+        for start in range(0, len(asking) if len(own) else 0, step):
+            rows = asking[start : start + step]
+            found = vectors[rows] @ candidates.T
+            place = np.minimum(np.searchsorted(own, rows), len(own) - 1)
+            itself = own[place] == rows
+            found[itself, place[itself]] = np.inf
+            best = nearest(found, min(k, len(own)))
+            known = np.concatenate([similarities[rows], np.take_along_axis(found, best, 1)], 1)
+            those = np.concatenate([places[rows], own[best]], 1)
+            kept = nearest(known, k)
+            similarities[rows], places[rows] = (np.take_along_axis(some, kept, 1) for some in (known, those))
         done += len(own)
         report(done, n)
-    return Neighbours(places, distances, False)
+    _complete(vectors, places, similarities)
+    return Neighbours(places, _distances(similarities), False)
+
+
+def _complete(vectors: Vectors, places: NDArray[np.int32], similarities: Vectors) -> None:
+    """Compare those with all whose cells hold too few: many equal vectors leave cells empty."""
+    short = np.flatnonzero(np.isinf(similarities[:, -1]) & (similarities[:, -1] < 0))
+    step = max(1, _BLOCK // len(vectors))
+    for start in range(0, len(short), step):
+        rows = short[start : start + step]
+        found = vectors[rows] @ vectors.T
+        found[np.arange(len(rows)), rows] = np.inf
+        places[rows] = best = nearest(found, places.shape[1])
+        similarities[rows] = np.take_along_axis(found, best, 1)
+
+
+def _probed(vectors: Vectors, centres: Vectors, cell: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cells that each vector is looked for in; its own among them, also where centres are equal."""
+    step, probes = max(1, _BLOCK // len(centres)), min(_PROBES, len(centres))
+    found = np.concatenate(
+        [nearest(vectors[start : start + step] @ centres.T, probes) for start in range(0, len(vectors), step)]
+    )
+    found[:, -1] = np.where((found == cell[:, None]).any(1), found[:, -1], cell)
+    return found
+
+
+def _group(cells: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """For each cell the rows that name it, by [n, some] of cells."""
+    order = np.argsort(cells, axis=None, kind="stable")
+    ends = np.searchsorted(cells.ravel()[order], np.arange(count), "right")
+    return np.split(order // cells.shape[1], ends[:-1])
 
 
 def _divide(vectors: Vectors, seed: int) -> tuple[Vectors, NDArray[np.int64]]:
@@ -138,7 +155,16 @@ def _divide(vectors: Vectors, seed: int) -> tuple[Vectors, NDArray[np.int64]]:
         np.add.at(sums, cell, sample)
         filled = np.bincount(cell, minlength=cells) > 0
         centres[filled] = unit(sums[filled])
-    return centres, _assign(vectors, centres)
+    return _split(centres, _assign(vectors, centres))
+
+
+def _split(centres: Vectors, cell: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.int64]]:
+    """Cells of many vectors, which may all be equal, become several at the same centre; empty ones go."""
+    order = np.argsort(cell, kind="stable")
+    rank = np.empty_like(cell)
+    rank[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+    pieces, own = np.unique(np.stack([cell, rank // _LARGEST], 1), axis=0, return_inverse=True)
+    return centres[pieces[:, 0]], own.ravel()
 
 
 def _assign(vectors: Vectors, centres: Vectors) -> NDArray[np.int64]:

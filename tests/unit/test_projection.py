@@ -74,6 +74,17 @@ def test_a_vector_is_its_own_nearest_even_among_equals(exact_limit: int) -> None
     assert np.abs(found.distances).max() < 1e-6
 
 
+def test_crowds_of_equal_vectors_leave_nobody_without_neighbours() -> None:
+    crowd = np.tile(unit(np.ones((1, 20))), (4000, 1))
+    vectors = np.concatenate([crowd, blobs(40)])
+    found = find_neighbours(vectors, 15, exact_limit=0)
+    assert not found.exact
+    assert np.isfinite(found.distances).all()
+    assert (found.places[:, 0] == np.arange(len(vectors))).all()
+    others, _ = brute_force(blobs(40), 5)
+    assert (found.places[-40:, 1:5] - 4000 == others[:, 1:]).mean() > 0.9
+
+
 @pytest.mark.parametrize("points", [1, 2, 5])
 def test_fewer_points_than_neighbours_are_all_neighbours(points: int) -> None:
     found = find_neighbours(blobs(points), 15)
