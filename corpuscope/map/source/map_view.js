@@ -47,6 +47,8 @@ export class MapView {
     this.marks = []
     this.contours = null
     this.hovered = null
+    this.drawings = 0
+    this.cost = 0
     this.mode = "pan"
     this.tooltip = new Tooltip(part("card"), part("spoken"))
     this.notice = new Notice(part("notice"))
@@ -103,7 +105,7 @@ export class MapView {
     this.recolour(former)
     this.relight(former)
     this.describe()
-    this.invalidate()
+    this.invalidate({ pointsToo: data.contours !== former.contours })
   }
 
   beginMap() {
@@ -117,7 +119,10 @@ export class MapView {
   // Take over a view or a selection that Python has changed; what it merely hands back is here already.
   adopt(data) {
     const view = JSON.stringify(data.view)
-    if (data.view && view !== this.given.view && !this.echoes.view.has(data.view)) this.camera.view = data.view
+    if (data.view && view !== this.given.view && !this.echoes.view.has(data.view)) {
+      this.camera.view = data.view
+      this.pointsStale = true
+    }
     const selection = JSON.stringify(data.selection)
     const isNew = selection !== (this.given.selection ?? "null")
     if (isNew && !this.echoes.selection.has(data.selection)) this.selection = data.selection
@@ -140,7 +145,6 @@ export class MapView {
       this.contours = null
       this.layer.setPoints(points)
       this.notice.show(points.points ? "" : "This map has no points that you can see.")
-      this.cost = null
       this.onDrawn = () => this.mark("drawn", points.points, performance.now() - begun)
       this.describe()
       this.invalidate()
@@ -178,7 +182,10 @@ export class MapView {
     const { dim } = this.data
     if (dim === (former.dim ?? null)) return
     if (dim) this.fetchChannel("lit", dim, () => this.invalidate())
-    else this.layer.setBytes("lit", null)
+    else {
+      this.layer.setBytes("lit", null)
+      this.invalidate()
+    }
   }
 
   async fetchChannel(name, address, then) {
@@ -410,9 +417,11 @@ export class MapView {
     this.frame ??= requestAnimationFrame(() => this.drawFrame())
   }
 
+  // At once, whatever is still being drawn.
   drawNow() {
     cancelAnimationFrame(this.frame)
     this.isMoving = false
+    this.isDrawing = false
     this.pointsStale = true
     this.drawFrame()
   }
@@ -426,23 +435,28 @@ export class MapView {
     this.root.dataset.view = this.camera.view.join(" ")
   }
 
-  drawPoints() {
+  // The page goes on meanwhile: without a graphics card this can take most of a second.
+  async drawPoints() {
     const { points: canvas } = this.canvases
-    if (this.isMoving && this.cost > SLOW_MS && this.drawnFor) {
+    if (this.drawnFor && (this.isDrawing || (this.isMoving && this.cost > SLOW_MS))) {
       canvas.style.transform = this.camera.transformFrom(this.drawnFor)
       return
     }
     canvas.style.transform = ""
-    if (this.cost === null || this.cost > SLOW_MS) this.cost = this.layer.drawTimed(this.camera, this.theme)
-    else this.layer.draw(this.camera, this.theme)
     this.drawnFor = this.camera.copy()
     this.pointsStale = false
-    this.drawings = (this.drawings ?? 0) + 1
-    Object.assign(this.root.dataset, { cost: Math.round(this.cost), drawings: this.drawings })
-    if (this.layer.points && this.onDrawn) {
-      this.onDrawn()
+    this.isDrawing = true
+    const { onDrawn } = this
+    const took = await this.layer.draw(this.camera, this.theme)
+    this.isDrawing = false
+    this.cost = took
+    this.drawings += 1
+    Object.assign(this.root.dataset, { cost: Math.round(took), drawings: this.drawings })
+    if (onDrawn && this.onDrawn === onDrawn) {
       this.onDrawn = null
+      onDrawn()
     }
+    if (this.pointsStale && !this.isMoving) this.invalidate()
   }
 
   drawBeneath() {
