@@ -20,11 +20,12 @@ Small = NDArray[np.int32]
 #: Sets that share a rare element are compared each with each while they are no more than this. In a larger family each
 #: is compared with its first one and with the next few in the order of their sketches, which keeps it together.
 FAMILY = 48
-FAMILY_NEIGHBOURS = 6
-#: Comparisons that are made at most: with more, families begin sooner.
-MOST_COMPARED = 10_000_000
+FAMILY_NEIGHBOURS = 4
+#: Candidates outside of families at most: with more, families begin sooner.
+MOST_CANDIDATES = 10_000_000
+#: Of the rare elements that a pair must share, how many have to be met where not all are looked at.
+_MET_IN_FAMILIES = 0.2
 _BLOCK = 20_000
-_AT_ONCE = 5_000_000
 _LOW = 0xFFFFFFFF
 #: Sketches by which large families are put in order, a different one for each element in turn.
 _SKETCHES = 8
@@ -48,10 +49,9 @@ def join_sets(sets: PhraseSets, floor: float) -> Pairs:
     shared = frequency[element] > 1
     element, owner = element[shared], owner[shared]
     prefix = _prefixes(owner, element, frequency, sizes, floor)
-    codes = _candidates(owner[prefix], element[prefix], _sketches(sets))
+    codes, met, in_family = _candidates(owner[prefix], element[prefix], _sketches(sets))
     del prefix
-    smaller, larger = _extremes(codes, sizes)
-    codes = codes[smaller >= floor * larger]
+    codes = codes[_may_reach(codes, met, in_family, sizes, floor)]
     score = _scores(codes, owner, element, sizes, len(frequency))
     kept = score >= floor
     return Pairs(codes[kept] >> 32, codes[kept] & _LOW, score[kept], len(codes))
@@ -93,36 +93,61 @@ def _sketches(sets: PhraseSets) -> NDArray[np.uint64]:
     return found
 
 
-def _candidates(owner: Small, element: Small, sketches: NDArray[np.uint64]) -> Ints:
-    """Pairs of shapes that share one of these entries, each once and in order, as codes."""
+def _candidates(owner: Small, element: Small, sketches: NDArray[np.uint64]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Pairs of shapes that share one of these entries, each once and in order, as codes.
+
+    With how many of them each pair was met at, and by shape whether it is in a family, where not every meeting counts.
+    """
     order = np.lexsort((owner, sketches[element % _SKETCHES, owner], element))
     owners: Ints = owner[order].astype(np.int64)
     element = element[order]
+    in_family = np.zeros(sketches.shape[1], bool)
     if not len(owners):
-        return owners
+        return owners, owners, in_family
     begins = np.flatnonzero(np.concatenate([[True], element[1:] != element[:-1]]))
     counts = np.diff(np.append(begins, len(element)))
     limit = _family_limit(counts)
-    reach = np.repeat(np.where(counts > limit, FAMILY_NEIGHBOURS, limit).astype(np.int16), counts)
-    found = np.unique(_hub_codes(owners, begins, counts, limit))
-    waiting: list[Ints] = []
-    at = np.arange(len(owners))
+    large = counts > limit
+    in_family[owners[np.repeat(large, counts)]] = True
+    reach = np.repeat(np.where(large, FAMILY_NEIGHBOURS, limit).astype(np.int16), counts)
+    hubs = _hub_codes(owners, begins, counts, limit)
+    small, steps = counts[~large], np.minimum(FAMILY_NEIGHBOURS, counts[large] - 1)
+    beside = (steps * counts[large] - steps * (steps + 1) // 2).sum()
+    codes = np.empty(int((small * (small - 1) // 2).sum() + beside) + len(hubs), np.int64)
+    codes[: len(hubs)] = hubs
+    filled, at = len(hubs), np.arange(len(owners))
     for step in range(1, limit):
         at = at[at + step < len(owners)]
         at = at[(element[at + step] == element[at]) & (reach[at] >= step)]
         if not len(at):
             break
-        waiting.append(_codes(owners[at], owners[at + step]))
-        if sum(map(len, waiting)) > _AT_ONCE:
-            found, waiting = np.unique(np.concatenate([found, *waiting])), []
-    return np.unique(np.concatenate([found, *waiting]))
+        codes[filled : filled + len(at)] = _codes(owners[at], owners[at + step])
+        filled += len(at)
+    codes = codes[:filled]
+    codes.sort()
+    first = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
+    return codes[first], np.diff(np.append(first, len(codes))), in_family
+
+
+def _may_reach(codes: Ints, met: Ints, in_family: NDArray[np.bool_], sizes: Ints, floor: float) -> NDArray[np.bool_]:
+    """Whether a pair can have that much in common: by its sizes, and by how many rare elements it shares.
+
+    All that both share up to the end of the prefix that ends first is in both prefixes; the rest is in what is left of
+    that set. In families the number is a sample, and a fifth of it is enough.
+    """
+    a, b = codes >> 32, codes & _LOW
+    size_a, size_b = sizes[a], sizes[b]
+    left = np.ceil(floor * np.maximum(size_a, size_b) - 1e-9) - 1
+    needed = np.maximum(1, np.ceil(floor / (1 + floor) * (size_a + size_b) - 1e-9) - left)
+    needed = np.where(in_family[a] & in_family[b], np.ceil(_MET_IN_FAMILIES * needed), needed)
+    return np.asarray((met >= needed) & (np.minimum(size_a, size_b) >= floor * np.maximum(size_a, size_b)))
 
 
 def _family_limit(counts: Ints) -> int:
     limit = FAMILY
     while limit > 4:
         small = counts[counts <= limit]
-        if (small * (small - 1) // 2).sum() <= MOST_COMPARED:
+        if (small * (small - 1) // 2).sum() <= MOST_CANDIDATES:
             break
         limit //= 2
     return limit
@@ -141,11 +166,6 @@ def _hub_codes(owner: Ints, begins: Ints, counts: Ints, limit: int) -> Ints:
 
 def _codes(a: Ints, b: Ints) -> Ints:
     return np.asarray(np.minimum(a, b) << 32 | np.maximum(a, b))
-
-
-def _extremes(codes: Ints, sizes: Ints) -> tuple[Ints, Ints]:
-    a, b = sizes[codes >> 32], sizes[codes & _LOW]
-    return np.minimum(a, b), np.maximum(a, b)
 
 
 def _scores(codes: Ints, owner: Small, element: Small, sizes: Ints, elements: int) -> NDArray[np.float32]:
