@@ -128,6 +128,9 @@ create policy "members see what was curated" on public.curation_log for select t
 grant select on public.curation_log to authenticated;
 grant all on public.curation_log to service_role;
 
+-- Few chunks are excluded: counting those of a selection doesn't look at the others.
+create index chunks_excluded on public.chunks (index_id, id) where excluded;
+
 -- Marks -------------------------------------------------------------------------------------------------------------------
 
 -- Where marks of one kind in these documents come from, with what later acts left of each; null when nothing was taken off.
@@ -276,6 +279,23 @@ $$;
 revoke all on function corpuscope.list_act_spans(uuid), corpuscope.move_act_spans(uuid, int[], int[], int[], int[]) from public;
 grant execute on function corpuscope.list_act_spans(uuid), corpuscope.move_act_spans(uuid, int[], int[], int[], int[])
     to authenticated, service_role;
+
+-- As before, and faster: most passages are touched by no exclusion.
+create or replace function corpuscope.apply_exclusions(ids uuid[]) returns void
+language sql security definer set search_path = '' as $$
+    with spans as (
+        select document_id, range_agg(int4range(start_char, end_char)) as spans
+        from public.span_marks where kind = 'exclusion' and document_id = any (ids) group by document_id
+    ), wanted as (
+        select c.id, case when s.spans && int4range(c.start_char, c.end_char) then coalesce((
+            select 2 * sum(upper(r) - lower(r)) >= c.end_char - c.start_char
+            from unnest(s.spans * int4multirange(int4range(c.start_char, c.end_char))) r
+        ), false) else false end as excluded
+        from public.chunks c left join spans s on s.document_id = c.document_id
+        where c.document_id = any (ids)
+    )
+    update public.chunks c set excluded = w.excluded from wanted w where c.id = w.id and c.excluded <> w.excluded
+$$;
 
 -- Documents that leave and come back -----------------------------------------------------------------------------------------
 
@@ -480,16 +500,17 @@ revoke all on function corpuscope.begin_act(uuid) from public;
 
 -- The documents' passages in the active index: those that leave search when the spans are excluded, or come back when they are
 -- included; for tags, those that lie in them by half.
-create function corpuscope.count_act(kind text, documents uuid[], starts int[], ends int[]) returns table (passages int, documents int)
+create function corpuscope.count_act(kind text, documents uuid[], starts int[], ends int[], allowed uuid[]) returns table (passages int, documents int)
 language sql stable security definer set search_path = '' set jit = off as $$
     with wanted as materialized (
         select u.document, range_agg(int4range(u.low, u.high)) as spans
-        from unnest($2, $3, $4) as u (document, low, high) where u.low < u.high group by 1
+        from unnest($2, $3, $4) as u (document, low, high)
+        where u.low < u.high and u.document in (select unnest($5)) group by 1
     ), held as materialized (
         select m.document_id, range_agg(int4range(m.start_char, m.end_char)) as spans from public.span_marks m
         where m.kind = 'exclusion' and m.document_id in (select w.document from wanted w) and $1 in ('exclude', 'include') group by 1
     ), after as materialized (
-        select w.document, case $1 when 'exclude' then coalesce(h.spans, '{}') + w.spans when 'include' then coalesce(h.spans, '{}') - w.spans
+        select w.document, w.spans as touched, case $1 when 'exclude' then coalesce(h.spans, '{}') + w.spans when 'include' then coalesce(h.spans, '{}') - w.spans
                            else w.spans end as spans
         from wanted w left join held h on h.document_id = w.document
     ), changed as (
@@ -497,6 +518,7 @@ language sql stable security definer set search_path = '' set jit = off as $$
         join public.documents d on d.id = a.document and d.trashed_at is null
         join public.collections l on l.id = d.collection_id
         join public.chunks c on c.index_id = l.active_index_id and c.document_id = a.document
+            and a.touched && int4range(c.start_char, c.end_char)
         cross join lateral (
             select coalesce(2 * sum(upper(r) - lower(r)) >= c.end_char - c.start_char, false) as covered
             from unnest(a.spans * int4multirange(int4range(c.start_char, c.end_char))) r
@@ -505,7 +527,7 @@ language sql stable security definer set search_path = '' set jit = off as $$
     )
     select count(*)::int, count(distinct c.document_id)::int from changed c
 $$;
-revoke all on function corpuscope.count_act(text, uuid[], int[], int[]) from public;
+revoke all on function corpuscope.count_act(text, uuid[], int[], int[], uuid[]) from public;
 
 create function public.curate_spans(
     collection uuid, kind text, documents uuid[], starts int[], ends int[], tag text default null, note text default ''
@@ -527,9 +549,7 @@ begin
         select d.id from public.documents d
         where d.collection_id = curate_spans.collection and d.trashed_at is null and d.id = any (documents) order by d.id for share
     );
-    select * into counted from corpuscope.count_act(kind, array (select u.d from unnest(documents, starts, ends) as u (d, s, e) where u.d = any (touched)),
-        array (select u.s from unnest(documents, starts, ends) as u (d, s, e) where u.d = any (touched)),
-        array (select u.e from unnest(documents, starts, ends) as u (d, s, e) where u.d = any (touched)));
+    select * into counted from corpuscope.count_act(kind, documents, starts, ends, touched);
     insert into public.curation_log (collection_id, kind, tag, note, passages, documents, names)
     select collection, curate_spans.kind, curate_spans.tag, curate_spans.note, counted.passages, counted.documents,
            array (select d.name from public.documents d where d.id = any (touched) order by d.name limit 20)
@@ -551,10 +571,7 @@ $$;
 
 create function public.preview_act(kind text, documents uuid[], starts int[], ends int[]) returns table (passages int, documents int)
 language sql stable security definer set search_path = '' as $$
-    select c.* from (
-        select array_agg(u.document) as documents, array_agg(u.low) as starts, array_agg(u.high) as ends
-        from unnest($2, $3, $4) as u (document, low, high) where u.document = any (corpuscope.editable_documents($2))
-    ) m cross join lateral corpuscope.count_act($1, m.documents, m.starts, m.ends) c
+    select c.* from corpuscope.count_act($1, $2, $3, $4, corpuscope.editable_documents(array (select distinct u.id from unnest($2) as u (id)))) c
 $$;
 
 -- Documents go to the trash, or, with a target, to another collection.

@@ -86,6 +86,7 @@ def make_parser() -> ArgumentParser:
     )
     _add_indexes(add("indexes", _command("cli_indexes"), "List, estimate, build, swap or drop a collection's indexes."))
     _add_map(add("map", _command("cli_map"), "Make a map of a collection, list its maps, watch, cancel or delete one."))
+    _add_trash(add("trash", _command("cli_trash"), "List deleted documents, restore some, or empty the trash."))
     _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
@@ -229,6 +230,13 @@ def _add_map(parser: ArgumentParser) -> None:
     parser.add_argument("--neighbours", metavar="N", type=_positive, help="neighbours that a chunk is laid out by: 15")
     parser.add_argument("--min-dist", metavar="D", type=_share, help="how close chunks may come on it: 0.1")
     parser.add_argument("--wait", action="store_true", help="wait until it is made or has failed")
+
+
+def _add_trash(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "restore", "empty"), nargs="?", default="list")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which to restore, by name or id; all without any")
+    parser.add_argument("--collection", metavar="NAME", required=True)
+    parser.add_argument("--yes", action="store_true", help="empty it: there is no way back")
 
 
 def _add_models(parser: ArgumentParser) -> None:

@@ -86,36 +86,51 @@ def summarise(conn: Connection[Any], map_id: int, selection: Selection, other: S
 
     Of many chunks some are read for the words, always the same ones.
     """
-    chunks, documents, excluded, ids, index_id = _count(conn, map_id, selection)
-    if not chunks:
+    found = _count(conn, map_id, selection)
+    if not found.chunks:
         return Summary(0, 0, 0, [], [], [])
-    against = _count(conn, map_id, other)[3] if other is not None else None
-    return Summary(
-        chunks,
-        documents,
-        excluded,
-        distinctive(conn, index_id, ids, against=against),
-        _read_samples(conn, ids),
-        _read_titles(conn, map_id, selection),
-    )
+    against = _count(conn, map_id, other).some if other is not None else None
+    words = distinctive(conn, found.index_id, found.some, against=against)
+    titles = _read_titles(conn, found)
+    return Summary(found.chunks, found.documents, found.excluded, words, _read_samples(conn, found.some), titles)
 
 
-def _count(conn: Connection[Any], map_id: int, selection: Selection) -> tuple[int, int, int, list[int], int]:
-    """Chunks, documents, excluded ones; ids of some chunks, spread by a hash of their ids; the index."""
+class _Counted(NamedTuple):
+    """``some`` are ids of chunks spread by a hash; ``largest`` the documents with most of them, ``shares`` how many."""
+
+    chunks: int
+    documents: int
+    excluded: int
+    some: list[int]
+    largest: list[UUID]
+    shares: list[int]
+    index_id: int
+
+
+def _count(conn: Connection[Any], map_id: int, selection: Selection) -> _Counted:
     chosen, values = _chosen(map_id, selection)
     row = conn.execute(
         f"""
-        with chosen as materialized ({chosen}), sampled as (
+        with chosen as materialized ({chosen}), picked as (
             select chunk_id from chosen order by hashint8(chunk_id), chunk_id limit %(read)s
+        ), shares as materialized (
+            select document_id, count(*) as points from chosen group by 1
+        ), largest as (
+            select document_id, points from shares order by points desc, document_id limit 8
         )
-        select (select count(*) from chosen), (select count(distinct document_id) from chosen),
-               (select count(*) from chosen s join public.chunks c on c.id = s.chunk_id and c.excluded),
-               (select array_agg(chunk_id) from sampled), (select index_id from public.maps where id = %(map)s)
+        select (select coalesce(sum(points), 0)::int from shares), (select count(*) from shares),
+               (select count(*) from chosen where chunk_id in (
+                   select c.id from public.chunks c where c.index_id = m.index_id and c.excluded
+               )),
+               coalesce((select array_agg(chunk_id) from picked), '{{}}'),
+               coalesce((select array_agg(document_id order by points desc, document_id) from largest), '{{}}'),
+               coalesce((select array_agg(points::int order by points desc, document_id) from largest), '{{}}'),
+               m.index_id
+        from public.maps m where m.id = %(map)s
         """.encode(),
         values | {"read": _READ},
     ).fetchone()
-    assert row is not None
-    return row[0], row[1], row[2], row[3] or [], row[4]
+    return _Counted(*row) if row else _Counted(0, 0, 0, [], [], [], 0)
 
 
 def _read_samples(conn: Connection[Any], ids: Sequence[int]) -> list[Sample]:
@@ -131,17 +146,12 @@ def _read_samples(conn: Connection[Any], ids: Sequence[int]) -> list[Sample]:
         ).fetchall()
 
 
-def _read_titles(conn: Connection[Any], map_id: int, selection: Selection) -> list[tuple[str, int]]:
-    chosen, values = _chosen(map_id, selection)
+def _read_titles(conn: Connection[Any], found: _Counted) -> list[tuple[str, int]]:
     return conn.execute(
-        f"""
-        with chosen as materialized ({chosen}), counted as (
-            select document_id, count(*) as points from chosen group by 1 order by 2 desc, 1 limit 8
-        )
-        select coalesce(d.title, d.name), n.points::int from counted n join public.documents d on d.id = n.document_id
-        order by 2 desc, 1
-        """.encode(),
-        values,
+        "select coalesce(d.title, d.name), u.points"
+        " from unnest(%s::uuid[], %s::int[]) with ordinality as u (id, points, n)"
+        " join public.documents d on d.id = u.id order by u.n",
+        [found.largest, found.shares],
     ).fetchall()
 
 
