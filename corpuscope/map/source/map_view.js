@@ -1,22 +1,20 @@
 // One map on a page: its layers, its state, and what it tells Python. Made once, then kept in step with each run.
 import { Camera } from "./camera.js"
 import { makeTable, readColours, readTheme } from "./colours.js"
-import { drawContours, makeContours } from "./contours.js"
+import { Drawing } from "./drawing.js"
 import { Echoes } from "./echoes.js"
 import { Gestures } from "./gestures.js"
 import { Labels } from "./labels.js"
-import { drawMarks, markAt, sortMarks } from "./marks.js"
+import { markAt, sortMarks } from "./marks.js"
 import { Notice } from "./notice.js"
 import { fetchBytes, fetchPoints } from "./payload.js"
 import { Grid } from "./picking.js"
 import { download, makePicture } from "./picture.js"
-import { PointsLayer, pointSize } from "./points_layer.js"
-import { boxCorners, drawSelection, toPolygon } from "./selection.js"
+import { PointsLayer } from "./points_layer.js"
+import { boxCorners, toPolygon } from "./selection.js"
 import { Toolbar } from "./toolbar.js"
 import { Tooltip } from "./tooltip.js"
 
-// A drawing that takes longer (software, a million points) is moved by CSS meanwhile, and made anew at rest.
-const SLOW_MS = 24
 const REST_MS = 110
 const REPORT_MS = 600
 const REACH = 9
@@ -38,17 +36,13 @@ export class MapView {
     root.innerHTML = PARTS
     const part = (name) => root.querySelector(`.${name}`)
     this.stage = part("stage")
-    this.canvases = { beneath: part("beneath"), points: part("points"), above: part("above") }
     this.camera = new Camera()
     this.labels = new Labels()
     this.echoes = { view: new Echoes(isSameView), selection: new Echoes() }
     this.data = {}
     this.given = {}
     this.marks = []
-    this.contours = null
     this.hovered = null
-    this.drawings = 0
-    this.cost = 0
     this.mode = "pan"
     this.tooltip = new Tooltip(part("card"), part("spoken"))
     this.notice = new Notice(part("notice"))
@@ -58,14 +52,13 @@ export class MapView {
     root.onkeydown = (event) => this.key(event)
     this.pointAt = (event) => this.showPoint(event.detail.place)
     document.addEventListener("corpuscope:point", this.pointAt)
-    this.layer = this.makeLayer()
-    this.observer = new ResizeObserver(() => this.resize())
-    this.observer.observe(this.stage)
+    this.layer = this.makeLayer(part("points"))
+    this.drawing = new Drawing(this, this.stage, this.layer, this.camera)
   }
 
-  makeLayer() {
+  makeLayer(canvas) {
     try {
-      return new PointsLayer(this.canvases.points, () => this.invalidate())
+      return new PointsLayer(canvas, () => this.drawing.invalidate())
     } catch (error) {
       console.warn("WebGL 2 can't be used.", error)
       return null
@@ -75,11 +68,10 @@ export class MapView {
   end() {
     document.removeEventListener("corpuscope:point", this.pointAt)
     this.gestures.end()
-    this.observer.disconnect()
+    this.drawing.end()
     this.loading?.abort()
     this.tooltip.hide()
     for (const timer of [this.restTimer, this.reportTimer]) clearTimeout(timer)
-    cancelAnimationFrame(this.frame)
     this.layer?.gl.getExtension("WEBGL_lose_context")?.loseContext()
   }
 
@@ -105,7 +97,7 @@ export class MapView {
     this.recolour(former)
     this.relight(former)
     this.describe()
-    this.invalidate({ pointsToo: data.contours !== former.contours })
+    this.drawing.invalidate({ pointsToo: data.contours !== former.contours })
   }
 
   beginMap() {
@@ -121,7 +113,7 @@ export class MapView {
     const view = JSON.stringify(data.view)
     if (data.view && view !== this.given.view && !this.echoes.view.has(data.view)) {
       this.camera.view = data.view
-      this.pointsStale = true
+      this.drawing.pointsStale = true
     }
     const selection = JSON.stringify(data.selection)
     const isNew = selection !== (this.given.selection ?? "null")
@@ -142,12 +134,12 @@ export class MapView {
       if (signal.aborted) return
       this.tooltip.forget()
       this.grid = null
-      this.contours = null
+      this.drawing.contours = null
       this.layer.setPoints(points)
       this.notice.show(points.points ? "" : "This map has no points that you can see.")
-      this.onDrawn = () => this.mark("drawn", points.points, performance.now() - begun)
+      this.drawing.onDrawn = () => this.mark("drawn", points.points, performance.now() - begun)
       this.describe()
-      this.invalidate()
+      this.drawing.invalidate()
     } catch (error) {
       if (signal.aborted) return
       this.mark("failed")
@@ -170,8 +162,8 @@ export class MapView {
     const apply = () => {
       const read = readColours(colours)
       this.layer.setTable(read.by, makeTable(read, this.theme))
-      this.contours = null
-      this.invalidate()
+      this.drawing.contours = null
+      this.drawing.invalidate()
     }
     const address = colours.by === "channel" ? colours.channel : null
     if (!address || address === former.colours?.channel) apply()
@@ -181,10 +173,10 @@ export class MapView {
   relight(former) {
     const { dim } = this.data
     if (dim === (former.dim ?? null)) return
-    if (dim) this.fetchChannel("lit", dim, () => this.invalidate())
+    if (dim) this.fetchChannel("lit", dim, () => this.drawing.invalidate())
     else {
       this.layer.setBytes("lit", null)
-      this.invalidate()
+      this.drawing.invalidate()
     }
   }
 
@@ -263,15 +255,15 @@ export class MapView {
 
   moved() {
     this.setHovered(null)
-    this.isMoving = true
+    this.drawing.isMoving = true
     clearTimeout(this.restTimer)
     this.restTimer = setTimeout(() => this.rest(), REST_MS)
-    this.invalidate()
+    this.drawing.invalidate()
   }
 
   rest() {
-    this.isMoving = false
-    this.invalidate()
+    this.drawing.isMoving = false
+    this.drawing.invalidate()
     clearTimeout(this.reportTimer)
     this.reportTimer = setTimeout(() => this.report("view", this.camera.view), REPORT_MS)
   }
@@ -285,7 +277,7 @@ export class MapView {
   showSketch(sketch) {
     this.sketch = sketch
     this.setHovered(null)
-    this.invalidate({ pointsToo: false })
+    this.drawing.invalidate({ pointsToo: false })
   }
 
   select({ mode, points }) {
@@ -306,7 +298,7 @@ export class MapView {
     this.selection = polygon
     this.toolbar.show({ mode: this.mode, hasSelection: Boolean(polygon) })
     this.report("polygon", polygon ?? [])
-    this.invalidate({ pointsToo: false })
+    this.drawing.invalidate({ pointsToo: false })
   }
 
   hover(left, top) {
@@ -314,7 +306,7 @@ export class MapView {
     this.pointer = [left, top]
     this.hoverFrame ??= requestAnimationFrame(() => {
       this.hoverFrame = null
-      if (this.pointer && !this.isMoving) this.setHovered(this.pick(...this.pointer))
+      if (this.pointer && !this.drawing.isMoving) this.setHovered(this.pick(...this.pointer))
     })
   }
 
@@ -354,7 +346,7 @@ export class MapView {
   setHovered(place, options) {
     if (place !== this.hovered) {
       this.hovered = place
-      this.invalidate({ pointsToo: false })
+      this.drawing.invalidate({ pointsToo: false })
     }
     this.stage.classList.toggle("over", place !== null)
     if (place === null) this.tooltip.hide()
@@ -384,131 +376,17 @@ export class MapView {
 
   download() {
     this.setHovered(null)
-    this.drawNow()
+    this.drawing.drawNow()
     const { frame, colours } = this.data
-    const picture = makePicture(Object.values(this.canvases), {
+    const picture = makePicture(Object.values(this.drawing.canvases), {
       frame,
       inks: this.theme.dark ? colours.dark : colours.light,
       theme: this.theme,
       width: this.camera.width,
       height: this.camera.height,
-      ratio: this.ratio,
+      ratio: this.drawing.ratio,
     })
     download(picture, frame?.title || "map")
-  }
-
-  // ---- drawing
-
-  resize() {
-    const { width, height } = this.stage.getBoundingClientRect()
-    if (!width || !height) return
-    this.ratio = Math.min(2, window.devicePixelRatio || 1)
-    this.camera.resize(width, height)
-    for (const canvas of [this.canvases.beneath, this.canvases.above]) {
-      canvas.width = Math.round(width * this.ratio)
-      canvas.height = Math.round(height * this.ratio)
-    }
-    this.layer?.resize(width, height, this.ratio)
-    if (this.theme) this.drawNow()
-  }
-
-  invalidate({ pointsToo = true } = {}) {
-    this.pointsStale ||= pointsToo
-    this.frame ??= requestAnimationFrame(() => this.drawFrame())
-  }
-
-  // At once, whatever is still being drawn.
-  drawNow() {
-    cancelAnimationFrame(this.frame)
-    this.isMoving = false
-    this.isDrawing = false
-    this.pointsStale = true
-    this.drawFrame()
-  }
-
-  drawFrame() {
-    this.frame = null
-    if (!this.ratio || !this.layer) return
-    if (this.pointsStale) this.drawPoints()
-    this.drawBeneath()
-    this.drawAbove()
-    this.root.dataset.view = this.camera.view.join(" ")
-  }
-
-  // The page goes on meanwhile: without a graphics card this can take most of a second.
-  async drawPoints() {
-    const { points: canvas } = this.canvases
-    if (this.drawnFor && (this.isDrawing || (this.isMoving && this.cost > SLOW_MS))) {
-      canvas.style.transform = this.camera.transformFrom(this.drawnFor)
-      return
-    }
-    canvas.style.transform = ""
-    this.drawnFor = this.camera.copy()
-    this.pointsStale = false
-    this.isDrawing = true
-    const { onDrawn } = this
-    const took = await this.layer.draw(this.camera, this.theme)
-    this.isDrawing = false
-    this.cost = took
-    this.drawings += 1
-    Object.assign(this.root.dataset, { cost: Math.round(took), drawings: this.drawings })
-    if (onDrawn && this.onDrawn === onDrawn) {
-      this.onDrawn = null
-      onDrawn()
-    }
-    if (this.pointsStale && !this.isMoving) this.invalidate()
-  }
-
-  drawBeneath() {
-    const { layer } = this
-    const canvas = this.canvases.beneath
-    const context = canvas.getContext("2d")
-    context.clearRect(0, 0, canvas.width, canvas.height)
-    if (!this.data.contours || !layer.points) return
-    this.contours ??= makeContours(layer.points, (place) => layer.isDrawn(place))
-    drawContours(context, this.contours, this.camera, this.theme, this.ratio)
-  }
-
-  drawAbove() {
-    const canvas = this.canvases.above
-    const context = canvas.getContext("2d")
-    const { camera, theme } = this
-    context.setTransform(1, 0, 0, 1, 0, 0)
-    context.clearRect(0, 0, canvas.width, canvas.height)
-    context.scale(this.ratio, this.ratio)
-    this.labels.draw(context, camera, theme)
-    if (this.selection) drawSelection(context, this.selection.map((point) => camera.toScreen(...point)), theme, false)
-    drawMarks(context, this.marks, camera, theme)
-    if (this.sketch?.points.length > 1) {
-      const { mode, points } = this.sketch
-      drawSelection(context, mode === "box" ? boxCorners(...points) : points, theme, mode === "lasso")
-    }
-    if (this.hovered !== null && this.layer.points) this.drawHovered(context)
-    if (this.byKeys) this.drawCross(context)
-  }
-
-  drawHovered(context) {
-    const [left, top] = this.screenOf(this.hovered)
-    context.beginPath()
-    context.arc(left, top, pointSize(this.layer.points.points, this.camera.zoom) / 2 + 4, 0, 2 * Math.PI)
-    context.lineWidth = 4
-    context.strokeStyle = this.theme.background
-    context.stroke()
-    context.lineWidth = 2
-    context.strokeStyle = this.theme.text
-    context.stroke()
-  }
-
-  drawCross(context) {
-    const { width, height } = this.camera
-    context.beginPath()
-    for (const [right, down] of [[9, 0], [0, 9]]) {
-      context.moveTo(width / 2 - right, height / 2 - down)
-      context.lineTo(width / 2 + right, height / 2 + down)
-    }
-    context.lineWidth = 1.5
-    context.strokeStyle = this.theme.accent
-    context.stroke()
   }
 }
 
