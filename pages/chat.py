@@ -34,7 +34,8 @@ def show_chat(collection: Collection, progress: Progress) -> None:
         left = tightest(my_limits(conn, collection.id), "questions today")
     pending = scope_in_address(collection) if current is None else None
     chat_list(chats, current.id if current else None)
-    typed = question_input(collection, left)
+    scoped = pending is not None or (current is not None and current.scope_id is not None)
+    typed = question_input("these passages" if scoped else collection.name, left)
     question = typed or st.session_state.pop(_ASKED, None)
     if question:
         try:
@@ -61,9 +62,9 @@ def show_chat(collection: Collection, progress: Progress) -> None:
     st.fragment(watch, run_every=3, key="watch-chat")(current)
 
 
-def question_input(collection: Collection, limit: Usage | None) -> str | None:
-    """Where questions are typed, with how many are left today where that is limited."""
-    words = f"Ask {collection.name}"
+def question_input(asked: str, limit: Usage | None) -> str | None:
+    """Where questions to ``asked`` are typed, with how many are left today where that is limited."""
+    words = f"Ask {asked}"
     if limit is not None:
         words += f" ({describe_left([limit]).rstrip('.')})"
     if limit is not None and limit.left == 0:

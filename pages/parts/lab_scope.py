@@ -59,7 +59,7 @@ def _pick_selection(desk: Desk) -> None:
     current = desk.scope
     names = {None: "Everything"} | dict(desk.scopes)
     if current is not None:
-        names[current.id] = f"{current.name or 'Unnamed'} ({current.size})"
+        names[current.id] = current.name or "Not saved yet"
     st.session_state[key] = current.id if current else None
 
     def chosen(view: View) -> View:
@@ -77,6 +77,8 @@ def _pick_selection(desk: Desk) -> None:
         )
         if current is not None:
             scope_menu(desk.collection, current)
+    if current is not None:
+        st.caption(current.size)
 
 
 def _pick_index(desk: Desk, view: View) -> None:
