@@ -45,7 +45,8 @@ def count_similarities(
 ) -> Histogram:
     """Look at each vector of the active index, or of the one that is named, once: some 80 ms for 100,000.
 
-    With a ``scope``, only at what is in it. Raises :class:`NotFound` without access, :class:`InvalidInput` for a vector of another model.
+    With a ``scope``, only at what is in it. Raises :class:`NotFound` without access, :class:`InvalidInput` for a vector
+    of another model.
     """
     half = vector if isinstance(vector, HalfVector) else HalfVector(np.asarray(vector, np.float32))
     try:

@@ -60,7 +60,7 @@ class Ailing(Library):
             "short.txt": "See there.",
             "long.txt": story(100),
             "german.txt": "Die Pumpe des Hauses steht im Keller, und der Schlüssel liegt auf dem Brett neben der Tür.",
-            "far.txt": "Whisk eggs with sugar until pale, fold in mascarpone, dust with cocoa and serve cold to guests.",
+            "far.txt": "Whisk eggs with sugar until pale, fold in mascarpone, dust with cocoa and serve cold.",
         }
         ailing |= {f"report-{n}.txt": f"{story(40 + n)}\n{FOOTER.format(n)}" for n in range(4)}
         for name, text in ailing.items():
