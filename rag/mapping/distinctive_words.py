@@ -15,7 +15,7 @@ from rag.mapping.terms import TermReader, Words
 from rag.mapping.word_table import WordTable
 
 #: So many texts of a selection are read, and as many of the rest: more change the words little.
-SAMPLE = 400
+SAMPLE = 250
 #: Two words that are a pair in so much of the texts that have the rarer of them, and in so much that have the other.
 _PAIR_OF_RARER, _PAIR_OF_COMMONER = 0.5, 0.35
 #: A name has a first word when so much of its mentions have it.
