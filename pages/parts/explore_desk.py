@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pages.parts import explore_state
 from pages.parts.session import connect
@@ -67,8 +67,3 @@ def open_desk(collection: Collection) -> tuple[Desk, list[str]]:
                 index = None
     working = next((one for one in maps if one.state in UNFINISHED), None)
     return Desk(collection, progress, maps, shown, working, index, version), problems
-
-
-def with_version(desk: Desk, map_: CorpusMap, version: PointsVersion) -> Desk:
-    """The same desk after the map's points or names changed."""
-    return replace(desk, shown=map_, version=version)
