@@ -21,6 +21,7 @@ _LOOK = "explore_look"
 _WRITTEN = "explore_written"
 _PLACE = "explore_place"
 _KEPT = "explore_kept"
+_AIM = "explore_aim"
 #: Channels, lists and figures that are kept: of 250,000 points a channel is 250 KB.
 _MOST_KEPT = 24
 
@@ -40,6 +41,8 @@ def follow_address(collection_id: UUID) -> tuple[Look, list[str]]:
         found = Look(question=kept.question, text=kept.text) if moved else kept
     else:
         found, problems = read_look(query)
+    if found != kept:
+        st.session_state[_AIM] = st.session_state.get(_AIM, 0) + 1
     st.session_state[_LOOK], st.session_state[_PLACE] = found, collection_id
     return found, problems
 
@@ -53,6 +56,11 @@ def look() -> Look:
 def change(**changes: Any) -> None:
     """Show something else from now on: in a callback, or before what it concerns is drawn."""
     st.session_state[_LOOK] = replace(look(), **changes)
+
+
+def aimed() -> int:
+    """Rises when the part of the map that is shown was decided by an address, not by hand."""
+    return int(st.session_state.get(_AIM, 0))
 
 
 def remember() -> None:
