@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from rag.curation.selecting import Selection, Span, Summary, resolve, summarise
 from rag.mapping.maps import CorpusMap
 from rag.records import Collection
 
+#: What Markdown puts before a heading.
+_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _HINT = (
     "Draw around points on the map: choose the lasso or the box, or hold Shift and drag. Clusters can be selected too."
 )
@@ -120,7 +123,7 @@ def _samples(found: Summary) -> None:
         for sample in found.samples:
             page = f" · page {sample.page}" if sample.page else ""
             out = " · left out of search" if sample.excluded else ""
-            text = " ".join(sample.text.split())
+            text = " ".join(_HEADING.sub("", sample.text).split())
             st.markdown(f"{plain(text[:160])}{'…' if len(text) > 160 else ''}")
             st.page_link(
                 "pages/document.py",
