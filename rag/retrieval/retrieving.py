@@ -78,6 +78,6 @@ def _cut(hits: Sequence[Hit], profile: RetrievalProfile, *, similarities: bool) 
     """The first k, of these what reaches the threshold, numbered anew: as ``search_chunks()`` does it."""
     kept = list(hits[: profile.k])
     if profile.threshold is not None and similarities:
-        least = float(np.float32(profile.threshold))  # the database compares single precision
-        kept = [hit for hit in kept if hit.similarity is not None and hit.similarity >= least]
+        least = np.float32(profile.threshold)  # the database compares single precision
+        kept = [hit for hit in kept if hit.similarity is not None and np.float32(hit.similarity) >= least]
     return [replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)]

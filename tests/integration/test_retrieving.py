@@ -211,6 +211,18 @@ def test_reranking_holds_no_transaction(shelf: Shelf) -> None:
     assert len(found) == 10
 
 
+@pytest.mark.parametrize("rerank", [None, "by hash"])
+def test_a_hit_exactly_at_the_threshold_stays(shelf: Shelf, rerank: str | None) -> None:
+    vector = shelf.vector()
+    profile = RetrievalProfile(mode="dense", k=20, rerank=rerank, rerank_depth=20)
+    found = shelf.ask("w1 w2", vector, profile)
+    assert len(found) == 20
+    for hit in found:
+        assert hit.similarity is not None
+        at = shelf.ask("w1 w2", vector, profile.with_changes(threshold=hit.similarity))
+        assert hit.chunk_id in {other.chunk_id for other in at}
+
+
 def test_odd_questions_are_reranked(shelf: Shelf) -> None:
     class Strict(ByHash):
         def score(self, question: str, passages: Sequence[str]) -> list[float]:
