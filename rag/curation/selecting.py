@@ -63,11 +63,7 @@ def resolve(conn: Connection[Any], map_id: int, selection: Selection) -> list[Sp
     """The passages of the selected points that are still there, in the order of the texts."""
     chosen, values = _chosen(map_id, selection)
     rows = conn.execute(
-        f"""
-        with chosen as materialized ({chosen})
-        select c.id, c.document_id, c.start_char, c.end_char from chosen s join public.chunks c on c.id = s.chunk_id
-        order by c.document_id, c.start_char, c.id
-        """.encode(),
+        (f"with chosen as materialized ({chosen})" + _SPANS).encode(),
         values,
     ).fetchall()
     return [Span(*row) for row in rows]
@@ -76,7 +72,9 @@ def resolve(conn: Connection[Any], map_id: int, selection: Selection) -> list[Sp
 def selected_places(conn: Connection[Any], map_id: int, selection: Selection) -> list[int]:
     """The places of the selected points."""
     chosen, values = _chosen(map_id, selection)
-    rows = conn.execute(f"with chosen as materialized ({chosen}) select array_agg(place) from chosen".encode(), values)
+    rows = conn.execute(
+        (f"with chosen as materialized ({chosen})" + " select array_agg(place) from chosen").encode(), values
+    )
     row = rows.fetchone()
     return list(row[0]) if row and row[0] else []
 
@@ -110,24 +108,7 @@ class _Counted(NamedTuple):
 def _count(conn: Connection[Any], map_id: int, selection: Selection) -> _Counted:
     chosen, values = _chosen(map_id, selection)
     row = conn.execute(
-        f"""
-        with chosen as materialized ({chosen}), picked as (
-            select chunk_id from chosen order by hashint8(chunk_id), chunk_id limit %(read)s
-        ), shares as materialized (
-            select document_id, count(*) as points from chosen group by 1
-        ), largest as (
-            select document_id, points from shares order by points desc, document_id limit 8
-        )
-        select (select coalesce(sum(points), 0)::int from shares), (select count(*) from shares),
-               (select count(*) from chosen where chunk_id in (
-                   select c.id from public.chunks c where c.index_id = m.index_id and c.excluded
-               )),
-               coalesce((select array_agg(chunk_id) from picked), '{{}}'),
-               coalesce((select array_agg(document_id order by points desc, document_id) from largest), '{{}}'),
-               coalesce((select array_agg(points::int order by points desc, document_id) from largest), '{{}}'),
-               m.index_id
-        from public.maps m where m.id = %(map)s
-        """.encode(),
+        (f"with chosen as materialized ({chosen})" + _COUNTS).encode(),
         values | {"read": _READ},
     ).fetchone()
     return _Counted(*row) if row else _Counted(0, 0, 0, [], [], [], 0)
@@ -196,6 +177,29 @@ def _chosen(map_id: int, selection: Selection) -> tuple[str, dict[str, Any]]:
         case "places":
             return _POINTS + " and p.place = any (%(numbers)s::bigint[])", values
 
+
+#: What is asked of the chosen points.
+_SPANS = """
+    select c.id, c.document_id, c.start_char, c.end_char from chosen s join public.chunks c on c.id = s.chunk_id
+    order by c.document_id, c.start_char, c.id
+"""
+_COUNTS = """, picked as (
+        select chunk_id from chosen order by hashint8(chunk_id), chunk_id limit %(read)s
+    ), shares as materialized (
+        select document_id, count(*) as points from chosen group by 1
+    ), largest as (
+        select document_id, points from shares order by points desc, document_id limit 8
+    )
+    select (select coalesce(sum(points), 0)::int from shares), (select count(*) from shares),
+           (select count(*) from chosen where chunk_id in (
+               select c.id from public.chunks c where c.index_id = m.index_id and c.excluded
+           )),
+           coalesce((select array_agg(chunk_id) from picked), '{}'),
+           coalesce((select array_agg(document_id order by points desc, document_id) from largest), '{}'),
+           coalesce((select array_agg(points::int order by points desc, document_id) from largest), '{}'),
+           m.index_id
+    from public.maps m where m.id = %(map)s
+"""
 
 #: The box first; then, of each point, the sides in its slab that lie to its right are counted.
 _POLYGON = """
