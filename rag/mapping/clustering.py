@@ -30,6 +30,8 @@ _CLOSEST = 16.0
 _REACH = 6.0
 #: Up to here there is nothing to part.
 _FEW = 12
+#: From here on a cluster has to rise above what chance makes of points strewn evenly.
+_MANY = 600
 MOST_LEAVES = 120
 
 
@@ -43,16 +45,18 @@ def cluster_points(xy: NDArray[np.floating] | NDArray[np.integer], smallest: int
     if len(points) < max(_FEW, 2 * smallest):
         return build_tree(points, np.zeros(len(points), np.int32), np.zeros(len(points)), MOST_LEAVES)
     tree = cKDTree(points)
-    near, neighbours = tree.query(points, k=min(_CORE, max(5, smallest), len(points) - 1) + 1)
+    near, neighbours = tree.query(points, k=min(_CORE, max(4, smallest), len(points) - 1) + 1)
     core = np.maximum(near[:, -1], _CLOSEST)
-    rise = 1 + 1 / math.sqrt(near.shape[1] - 1)
+    # Of few points, parts that chance may have made are better than no parts at all: each is seen at a glance.
+    certain = min(1.0, max(0.5, len(points) / _MANY))
+    rise = 1 + certain / math.sqrt(near.shape[1] - 1)
     peaks = _link(_spanning_tree(points, neighbours, core), len(points), smallest, rise)
     return build_tree(points, _with_stragglers(points, peaks, core), core, MOST_LEAVES)
 
 
 def smallest_cluster(points: int) -> int:
-    """How many points make a cluster on a map of so many: 5 of 200, 12 of 1,700, 21 of 5,000, 95 of 100,000."""
-    return max(5, round(0.3 * math.sqrt(points)))
+    """How many points make a cluster on a map of so many: 4 of 200, 12 of 1,700, 21 of 5,000, 95 of 100,000."""
+    return max(4, round(0.3 * math.sqrt(points)))
 
 
 def _apart(points: Points) -> Points:

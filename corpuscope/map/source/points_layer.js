@@ -169,7 +169,8 @@ export class PointsLayer {
 
 // In CSS pixels: few points are drawn large, and all of them larger the closer one looks.
 export function pointSize(count, zoom) {
-  return clamp((7.4 - Math.log10(Math.max(10, count))) * zoom ** 0.34, 1.2, 10)
+  const digits = Math.log10(Math.max(10, count))
+  return clamp(Math.max(7.4 - digits, 11 - 1.9 * digits) * zoom ** 0.34, 1.2, 12)
 }
 
 function pointOpacity(count, zoom) {
