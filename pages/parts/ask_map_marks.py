@@ -28,7 +28,8 @@ def question_marks(asked: Asked, cited: Sequence[CitedPlace], question: str) -> 
 
     A cited passage that the search doesn't find any more is hollow and has no number.
     """
-    marks = [_hit_mark(hit, cited) for hit in shown_hits(asked) if hit.point is not None]
+    # The best one last: where marks lie on one another, the later one is on top.
+    marks = [_hit_mark(hit, cited) for hit in reversed(shown_hits(asked)) if hit.point is not None]
     known = {mark.place for mark in marks}
     marks += [
         Mark(one.point.x, one.point.y, "cut", "", one.point.place)

@@ -91,10 +91,10 @@ def test_marks_tell_ranks_cuts_and_citations() -> None:
         CitedPlace(4, None, "c.txt", None),
     ]
     assert question_marks(asked, cited, "Why?") == [
-        Mark(10, 5, "hit", "1", 1),
-        Mark(20, 5, "cut", "", 2),
-        Mark(30, 5, "cited", "2", 3),
         Mark(40, 5, "cut", "4", 4),
+        Mark(30, 5, "cited", "2", 3),
+        Mark(20, 5, "cut", "", 2),
+        Mark(10, 5, "hit", "1", 1),
         Mark(990, 5, "cut", "", 99),
         Mark(1.5, 2.5, "star", "Why?"),
     ]

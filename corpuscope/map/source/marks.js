@@ -1,7 +1,7 @@
 // What a question, an answer or an evaluation puts on top of the points.
 import { parse } from "./colours.js"
 
-const ORDER = ["missed", "found", "cut", "hit", "cited", "star"]
+const ORDER = ["missed", "found", "cut", "star", "hit", "cited"]
 const RADIUS = { missed: 6, found: 6, cut: 9, hit: 10, cited: 10, star: 13 }
 
 export function sortMarks(marks) {
