@@ -53,8 +53,13 @@ def follow_address(collection_id: UUID) -> tuple[View, list[str]]:
 
 
 def take_up(view: View, desk: Desk) -> None:
-    """Set the controls to the view where they don't say the same yet: at the first run, by a link, or after a break."""
-    if st.session_state.get(_VIEW) == view and all(name in st.session_state for name in (*SETTINGS, QUESTION)):
+    """Set the controls to the view where they don't say the same yet: at the first run, by a link, or after a break.
+
+    A browser that asks for another run before it has heard what the first run put into its controls sends them empty.
+    No choice of a method is one that nobody can make: then all of them were lost.
+    """
+    there = all(name in st.session_state for name in (*SETTINGS, QUESTION)) and st.session_state["mode"] is not None
+    if st.session_state.get(_VIEW) == view and there:
         return
     st.session_state[QUESTION] = view.question
     set_base(desk.find(view.side))

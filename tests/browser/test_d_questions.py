@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.acting import settled
 from tests.browser.conftest import Running, Shoot, open_tab
 
 pytestmark = pytest.mark.browser
@@ -46,6 +47,9 @@ def new_set(page: Page, name: str) -> None:
         page.get_by_text("New set").click()
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Make the set").click()
+    # Until then the set of before is there, with an upload of its own.
+    expect(page.get_by_role("combobox", name="Set of questions")).to_have_value(name)
+    settled(page)
 
 
 def look_up(page: Page, phrase: str) -> None:
