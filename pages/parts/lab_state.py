@@ -111,7 +111,9 @@ def change_settings(**changes: Any) -> None:
 def read_controls() -> RetrievalProfile:
     """The settings that the controls show."""
     base = base_profile()
-    values = {name: st.session_state.get(name, getattr(base, name)) for name in SETTINGS}
+    # None stands in no control: that one was lost (see take_up).
+    controls = {name: st.session_state.get(name) for name in SETTINGS}
+    values = {name: getattr(base, name) if value is None else value for name, value in controls.items()}
     threshold = values["threshold"]
     if not threshold:
         # A threshold of 0 or below keeps nearly everything: the slider shows it like none, and nobody moved it.

@@ -25,7 +25,9 @@ def test_a_missed_document_is_traced_and_brought_by_one_click(
         sample.click()
     expect(ready).to_be_visible(timeout=240_000)
     expect(page.get_by_text(re.compile(r"\d in work"))).to_have_count(0, timeout=240_000)
-    page.goto("/search?q=days+of+paid+leave&k=1")
+    collection = re.search(r"collection=([0-9a-f-]{36})", page.url)
+    assert collection is not None
+    page.goto(f"/search?collection={collection.group(1)}&q=days+of+paid+leave&k=1")
     expect(page.get_by_text("1 passage from 1 document")).to_be_visible()
     page.get_by_text("Why isn’t it here?").click()
     choose(page, page.get_by_role("combobox", name="Document"), MISSED, typed=MISSED)
