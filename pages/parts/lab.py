@@ -23,6 +23,7 @@ from pages.parts.lab_state import (
     change_settings,
     given_other,
     keep,
+    put_back_lost,
     read_controls,
     remember,
     side_of,
@@ -38,6 +39,7 @@ def show_lab(desk: Desk, view: View) -> None:
     """Controls and results in one fragment; ``desk`` is what the page has read, ``view`` where it begins."""
     if action := last_action():
         act_on(desk, action)
+    put_back_lost(desk)
     with st.container(key="lab"):
         ask_row()
         with st.container(horizontal=True, key="lab-body", gap="medium"):

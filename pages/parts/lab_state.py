@@ -69,6 +69,22 @@ def take_up(view: View, desk: Desk) -> None:
     st.session_state.pop(OTHER, None)
 
 
+def put_back_lost(desk: Desk) -> None:
+    """Set the controls that a browser sent empty to what the view says of them; before they are drawn.
+
+    Where a run ends an earlier one before the browser has drawn it, what the earlier one put into a control arrives
+    without its value, and the browser sends the control's own beginning: no question, no method. Nobody can choose no
+    method: with it, both were lost.
+    """
+    view: View | None = st.session_state.get(_VIEW)
+    if view is None or st.session_state.get("mode", "") is not None:
+        return
+    st.session_state[QUESTION] = st.session_state.get(QUESTION) or view.question
+    for name, value in desk.settings_of(view.side).to_json().items():
+        if st.session_state.get(name) is None:
+            st.session_state[name] = _EMPTY.get(name) if value is None else value
+
+
 def given_other() -> Side | None:
     """The other side of a comparison that the controls began with."""
     found: Side | None = st.session_state.get(_GIVEN)
