@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,9 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rag.errors import SettingsError
+
+#: Name and password within an address.
+_PASSWORD = re.compile(r"//[^/@\s]*:[^/@\s]*@")
 
 
 class Settings(BaseSettings):
@@ -102,21 +106,52 @@ class Settings(BaseSettings):
     )
     openai_base_url: str = Field(
         default="",
-        pattern=r"^$|^https?://",
-        description="Base URL of an OpenAI-compatible server; empty means OpenAI's own.",
+        pattern=r"^$|^https?://[^\s@?#]+$",
+        description="Base URL of an OpenAI-compatible server (docs/models.md has six); empty means OpenAI's own.",
     )
     openai_api_key: SecretStr = Field(default=SecretStr(""), description="Key for that server.")
     chat_model: str = Field(
         default="", description="Chat model that writes answers; empty means extractive answers without a model."
     )
+    chat_models: str = Field(
+        default="",
+        description="Names, separated by commas, that people may choose beside CHAT_MODEL; "
+        "empty means every chat model that the server lists.",
+    )
     chat_timeout_s: float = Field(
         default=60, gt=0, le=600, description="Seconds of silence after which a chat model is given up on."
+    )
+    chat_longest_s: float = Field(
+        default=600, gt=0, le=7200, description="Seconds after which a chat model that is still writing is cut off."
     )
     chat_context_tokens: int = Field(
         default=8000,
         ge=2000,
         le=1_000_000,
         description="Tokens that the chat model reads at once: passages, earlier turns and the answer share them.",
+    )
+    chat_tokens_per_conversation: int = Field(
+        default=0, ge=0, le=10**12, description="Tokens that the chat model may cost a conversation; 0 means no cap."
+    )
+    chat_tokens_per_day: int = Field(
+        default=0, ge=0, le=10**12, description="Tokens that it may cost a person in a day (UTC); 0 means no cap."
+    )
+    chat_tokens_per_day_in_all: int = Field(
+        default=0, ge=0, le=10**12, description="Tokens that it may cost everybody together in a day; 0 means no cap."
+    )
+    chat_prices: str = Field(
+        default="",
+        description="What a million tokens read and written cost, as in `gpt-4o-mini=0.15/0.60, *=3/15`; "
+        "`*` is any other model.",
+    )
+    chat_cost_per_conversation: float = Field(
+        default=0, ge=0, description="What it may cost a conversation in the money of CHAT_PRICES; 0 means no cap."
+    )
+    chat_cost_per_day: float = Field(
+        default=0, ge=0, description="What it may cost a person in a day, in that money; 0 means no cap."
+    )
+    chat_cost_per_day_in_all: float = Field(
+        default=0, ge=0, description="What it may cost everybody together in a day; 0 means no cap."
     )
     max_file_mb: int = Field(default=200, ge=1, le=2000, description="Largest file that is accepted, in MB.")
     max_unpacked_mb: int = Field(
@@ -131,6 +166,35 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """True when the packaged Postgres is used."""
         return not self.database_url
+
+    @property
+    def prices(self) -> dict[str, tuple[float, float]]:
+        """What a million tokens (read, written) cost by model; ``*`` is any other. Raises :class:`SettingsError`."""
+        return dict(map(_read_price, filter(None, _split(self.chat_prices))))
+
+    @property
+    def choosable_models(self) -> list[str]:
+        """The names of CHAT_MODELS with the default first; empty when every model of the server may be chosen."""
+        named = [name for name in _split(self.chat_models) if name]
+        return list(dict.fromkeys([self.chat_model, *named])) if named else []
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _read_price(part: str) -> tuple[str, tuple[float, float]]:
+    name, _, price = part.rpartition("=")
+    try:
+        read, written = (float(one) for one in price.split("/"))
+    except ValueError:
+        name = ""
+    if not name.strip() or not (0 <= read < float("inf") and 0 <= written < float("inf")):
+        raise SettingsError(
+            f"CHAT_PRICES can't be used: “{part}” is no price.",
+            hint="Write each as name=read/written, for a million tokens: gpt-4o-mini=0.15/0.60.",
+        )
+    return name.strip(), (read, written)
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:
@@ -151,6 +215,9 @@ def _refuse_unsafe(settings: Settings) -> None:
             f"With AUTH=none, everybody who reaches {settings.corpuscope_host} would be you.",
             hint="Set AUTH=local or AUTH=oidc; or ALLOW_OPEN_NETWORK=true where only you can reach this machine.",
         )
+    capped = settings.chat_cost_per_conversation or settings.chat_cost_per_day or settings.chat_cost_per_day_in_all
+    if not settings.prices and capped:
+        raise SettingsError("A cap in money needs CHAT_PRICES.", hint="README.md lists every setting.")
     if settings.auth == "oidc":
         names = ("oidc_metadata_url", "oidc_client_id", "oidc_client_secret")
         missing = [name.upper() for name in names if not _plain(getattr(settings, name))]
@@ -177,7 +244,8 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name} is not a setting of Corpuscope.")
         else:
-            shown = "" if "KEY" in name or "SECRET" in name else f" {problem['input']!r}"
+            secret = "KEY" in name or "SECRET" in name
+            shown = "" if secret else _PASSWORD.sub("//…@", f" {problem['input']!r}")
             lines.append(f"{name}{shown} can't be used: {problem['msg'].lower()}.")
     return " ".join(lines)
 

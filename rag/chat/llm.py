@@ -2,154 +2,169 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+import random
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import lru_cache
+from types import TracebackType
 from typing import Any
 
 import openai
 
+from rag.chat.hearing import TICK_S, Hearing
+from rag.chat.hearing import Usage as Usage
 from rag.chat.prompts import Turn
-from rag.errors import ProviderBusy, ProviderError, ProviderRefused
-from rag.vectors.hosted_embedder import retry_after
+from rag.chat.provider_line import Line
+from rag.chat.provider_words import PassingTrouble, rejects_usage, translate
+from rag.chat.reply_cleaning import KeyFilter, ThoughtFilter, storable
+from rag.errors import InvalidInput, ProviderError
+from rag.settings import Settings
 
 _CONNECT_TIMEOUT_S = 10.0
-#: How often a silent stream gives its reader a chance to look around.
-_TICK_S = 0.1
-_ENDINGS = {
-    "length": "\n\n*The model stopped here: its answer reached the length limit.*",
-    "content_filter": "\n\n*The model's provider stopped the answer here.*",
-}
+#: Waits before a request that the server did not take is sent again, each up to half as long again by chance.
+_AGAIN_AFTER_S = (0.5, 1.0)
 
 
 class ChatModel:
-    """``silence_s``: seconds without a word after which the model is given up on. Nothing is retried here."""
+    """One model of one server. ``silence_s``: seconds without a word after which it is given up on.
 
-    def __init__(self, name: str, *, api_key: str, base_url: str = "", silence_s: float = 60.0) -> None:
+    ``longest_s``: seconds after which an answer that still goes on is cut off.
+    """
+
+    def __init__(
+        self, name: str, *, api_key: str, base_url: str = "", silence_s: float = 60.0, longest_s: float = 600.0
+    ) -> None:
         self.name = name
-        self._silence_s = silence_s
-        self._client = openai.OpenAI(
-            api_key=api_key or "none",
-            base_url=base_url or None,
-            max_retries=0,
-            timeout=openai.Timeout(silence_s, connect=min(_CONNECT_TIMEOUT_S, silence_s)),
-        )
+        self.silence_s = silence_s
+        self.longest_s = longest_s
+        self._api_key = api_key
+        self._base_url = base_url
+        #: Old servers refuse to count tokens in a stream; then they are not asked again.
+        self._counts_tokens = True
+
+    def reply(self, turns: Sequence[Turn]) -> Reply:
+        """The answer to come; nothing is asked before it is iterated."""
+        return Reply(self, turns)
 
     def stream(self, turns: Sequence[Turn]) -> Generator[str, None, None]:
-        """Yield the answer as it comes, and empty strings while it doesn't.
+        """The words of :meth:`reply` alone. Close the iterator to hang up."""
+        with self.reply(turns) as reply:
+            yield from reply
 
-        :class:`ProviderBusy`, :class:`ProviderRefused` or another :class:`ProviderError`, perhaps after a part of
-        the answer. Close the iterator to hang up.
-        """
-        words: queue.SimpleQueue[str | ProviderError | None] = queue.SimpleQueue()
-        hung_up = threading.Event()
-        reader = threading.Thread(target=self._read, args=(turns, words, hung_up), daemon=True, name="chat model")
-        reader.start()
-        heard_at = time.monotonic()
-        try:
-            while True:
-                try:
-                    word = words.get(timeout=_TICK_S)
-                except queue.Empty:
-                    if time.monotonic() - heard_at > self._silence_s:
-                        raise self._silent() from None
-                    if not reader.is_alive() and words.empty():
-                        raise _broken_off() from None
-                    yield ""
-                    continue
-                if word is None:
-                    return
-                if isinstance(word, ProviderError):
-                    raise word
-                heard_at = time.monotonic()
-                yield word
-        finally:
-            hung_up.set()
+    def hide_key(self) -> KeyFilter:
+        """A filter for what this model says."""
+        return KeyFilter(self._api_key)
 
-    def _read(
-        self,
-        turns: Sequence[Turn],
-        words: queue.SimpleQueue[str | ProviderError | None],
-        hung_up: threading.Event,
+    def translate(self, error: openai.APIError) -> ProviderError:
+        """A foreign error in our words."""
+        return translate(error, self.name, self._api_key)
+
+    def line(self) -> Line:
+        """A new line to the server."""
+        timeout = openai.Timeout(self.silence_s, connect=min(_CONNECT_TIMEOUT_S, self.silence_s))
+        return Line(api_key=self._api_key, base_url=self._base_url, timeout=timeout)
+
+    def ask(self, line: Line, turns: Sequence[Turn]) -> Any:
+        """The server's stream of chunks, as the client gives it."""
+        asked: dict[str, Any] = {"model": self.name, "messages": list(turns), "stream": True}
+        if self._counts_tokens:
+            try:
+                return line.client.chat.completions.create(**asked, stream_options={"include_usage": True})
+            except openai.APIStatusError as error:
+                if not rejects_usage(error):
+                    raise
+                self._counts_tokens = False
+        return line.client.chat.completions.create(**asked)
+
+
+class Reply:
+    """One answer as it comes: text, and empty strings while there is none. Iterate it once; close it to hang up.
+
+    Iterating raises :class:`ProviderBusy`, :class:`ProviderRefused` or another :class:`ProviderError`, perhaps after a
+    part of the answer. A request that the server did not take is sent again twice, before the first word only.
+    """
+
+    def __init__(self, model: ChatModel, turns: Sequence[Turn]) -> None:
+        self._model = model
+        self._turns = turns
+        self._hearing: Hearing | None = None
+        #: Seconds from asking to the first word, as the provider gave it; None until then.
+        self.first_word_s: float | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What it cost, at any time: as the server says at the end of its stream, until then as estimated."""
+        return Usage(0, 0, True) if self._hearing is None else self._hearing.usage
+
+    def close(self) -> None:
+        """Hang up: the connection to the provider is closed, whatever is still to come."""
+        if self._hearing is not None:
+            self._hearing.hang_up()
+
+    def __enter__(self) -> Reply:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the answer into ``words``: text, then None at its proper end or the error that ended it."""
-        ending = None
+        self.close()
+
+    def __iter__(self) -> Iterator[str]:
+        for wait in (*_AGAIN_AFTER_S, None):
+            try:
+                yield from self._listen()
+                return
+            except PassingTrouble:
+                if wait is None or self.first_word_s is not None:
+                    raise
+            yield from _idle(wait * random.uniform(1, 1.5))
+
+    def _listen(self) -> Generator[str, None, None]:
+        self._hearing = hearing = Hearing(self._model, self._turns)
+        thoughts, key = ThoughtFilter(), self._model.hide_key()
+        asked_at = time.monotonic()
         try:
-            messages: Any = list(turns)
-            with self._client.chat.completions.create(model=self.name, messages=messages, stream=True) as chunks:
-                for chunk in chunks:
-                    if hung_up.is_set():
-                        return
-                    text, reason = _content(chunk)
-                    words.put(text)
-                    ending = reason or ending
-        except openai.APITimeoutError:
-            words.put(self._silent())
-        except openai.APIError as error:
-            words.put(_translate(error, self.name))
-        except (ValueError, TypeError, AttributeError, LookupError):
-            words.put(_unreadable())
-        else:
-            words.put(_ENDINGS.get(ending, "") if ending else _broken_off())
-            words.put(None)
-
-    def _silent(self) -> ProviderError:
-        return ProviderError(
-            f"The chat model said nothing for {self._silence_s:g} seconds.",
-            hint="Try again, or raise CHAT_TIMEOUT_S for a slow model.",
-        )
+            for word in hearing.words():
+                shown = storable(key.feed(thoughts.feed(word)))
+                if shown and self.first_word_s is None:
+                    self.first_word_s = time.monotonic() - asked_at
+                yield shown
+            yield storable(key.feed(thoughts.finish()) + key.finish())
+            yield hearing.ending
+        except ProviderError:
+            yield key.finish()
+            raise
+        finally:
+            hearing.hang_up()
 
 
-def _content(chunk: Any) -> tuple[str, str | None]:
-    """Text and finish reason of a chunk; servers also send chunks without choices, or with thoughts only."""
-    if not chunk.choices:
-        return "", None
-    choice = chunk.choices[0]
-    text = choice.delta.content if choice.delta is not None else ""
-    if text is not None and not isinstance(text, str):
-        raise TypeError
-    return text or "", choice.finish_reason
+def _idle(seconds: float, clock: Callable[[], float] = time.monotonic) -> Generator[str, None, None]:
+    until = clock() + seconds
+    while (left := until - clock()) > 0:
+        time.sleep(min(TICK_S, left))
+        yield ""
 
 
-def _translate(error: openai.APIError, model: str) -> ProviderError:
-    if isinstance(error, openai.APIConnectionError):
-        return ProviderError(
-            "The connection to the chat model failed or broke off.",
-            hint="Check OPENAI_BASE_URL and that the server runs, then try again.",
-        )
-    if not isinstance(error, openai.APIStatusError):
-        return ProviderError(f"The chat model stopped with an error: {_said(error)}", hint="Try again in a moment.")
-    status = error.status_code
-    if error.code == "insufficient_quota":
-        return ProviderRefused("The quota of the chat model's key is used up.", hint="Check the provider's billing.")
-    if status in (429, 503, 529):
-        headers = error.response.headers
-        wait = retry_after(headers.get("retry-after-ms"), headers.get("retry-after"))
-        return ProviderBusy("The chat model is busy.", retry_after=wait, hint="Try again in a few minutes.")
-    if status in (401, 403):
-        return ProviderError("The chat model's server did not accept the key.", hint="Check OPENAI_API_KEY.")
-    if status == 404:
-        return ProviderError(
-            f"The server has no chat model named “{model}”.", hint="Check CHAT_MODEL and OPENAI_BASE_URL."
-        )
-    if status in (400, 413, 422):
-        return ProviderRefused(
-            f"The chat model refused the question: {_said(error)}",
-            hint="If it says that the context is too long, lower CHAT_CONTEXT_TOKENS.",
-        )
-    return ProviderError(f"The chat model's server failed (status {status}).", hint="Try again in a moment.")
+def chat_model(settings: Settings, wanted: str | None = None) -> ChatModel:
+    """The model ``wanted``, or the default; kept between answers. The only way to get one.
+
+    Raises :class:`InvalidInput` without a chat model, or when that one may not be chosen.
+    """
+    if not settings.chat_model:
+        raise InvalidInput("There is no chat model.", hint="Set CHAT_MODEL and restart.")
+    name = wanted or settings.chat_model
+    choosable = settings.choosable_models
+    if choosable and name not in choosable:
+        raise InvalidInput(f"The chat model “{name}” is not offered here.", hint="Choose another model.")
+    return _kept(settings, name)
 
 
-def _said(error: openai.APIError) -> str:
-    return " ".join(str(error.message).split())[:300]
-
-
-def _broken_off() -> ProviderError:
-    return ProviderError("The chat model's answer broke off.", hint="Try again.")
-
-
-def _unreadable() -> ProviderError:
-    return ProviderError(
-        "The chat model's answer can't be read.", hint="Check that OPENAI_BASE_URL is an OpenAI-compatible server."
+@lru_cache(maxsize=32)
+def _kept(settings: Settings, name: str) -> ChatModel:
+    return ChatModel(
+        name,
+        api_key=settings.openai_api_key.get_secret_value(),
+        base_url=settings.openai_base_url,
+        silence_s=settings.chat_timeout_s,
+        longest_s=settings.chat_longest_s,
     )

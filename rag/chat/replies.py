@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from typing import Any
 
-from rag.chat.llm import ChatModel
+from rag.chat.llm import ChatModel, Usage, chat_model
 from rag.chat.prompts import Turn
 from rag.settings import Settings
 
@@ -16,26 +15,31 @@ _MAX_REPLY = 20_000
 
 def configured_model(settings: Settings) -> ChatModel | None:
     """The chat model of the settings, None where there is none."""
-    if not settings.chat_model:
-        return None
-    return ChatModel(
-        settings.chat_model,
-        api_key=settings.openai_api_key.get_secret_value(),
-        base_url=settings.openai_base_url,
-        silence_s=settings.chat_timeout_s,
-    )
+    return chat_model(settings) if settings.chat_model else None
 
 
-def whole_reply(model: ChatModel, turns: Sequence[Turn], check: Callable[[], None]) -> str:
-    """What the model says, up to a length; ``check`` is called as it comes and may raise."""
-    reply = ""
-    with closing(model.stream(turns)) as pieces:
-        for piece in pieces:
-            check()
-            reply += piece
-            if len(reply) > _MAX_REPLY:
-                break
-    return reply
+def whole_reply(
+    model: ChatModel,
+    turns: Sequence[Turn],
+    check: Callable[[], None],
+    spent: Callable[[Usage], None] = lambda usage: None,
+) -> str:
+    """What the model says, up to a length; ``check`` is called as it comes and may raise.
+
+    ``spent`` is told what it cost, however it ends.
+    """
+    said = ""
+    reply = model.reply(turns)
+    try:
+        with reply:
+            for piece in reply:
+                check()
+                said += piece
+                if len(said) > _MAX_REPLY:
+                    break
+    finally:
+        spent(reply.usage)
+    return said
 
 
 def read_object(reply: str) -> dict[str, Any] | None:

@@ -300,7 +300,6 @@ def test_a_broken_stream_fails_and_a_retry_answers(library: Library, provider: S
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        (Status(500), "status 500"),
         (Status(401), "did not accept the key"),
         (Status(404), "no chat model named “stand-in”"),
         (Status(400, message="context too long"), "context too long"),

@@ -105,3 +105,36 @@ def test_the_key_is_never_shown(env_file: Path, monkeypatch: pytest.MonkeyPatch)
 def test_nothing_can_be_changed_later(env_file: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings(env_file).corpuscope_port = 1  # type: ignore[misc]
+
+
+def test_a_password_in_an_address_is_neither_taken_nor_said(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://me:sesame@models.example.org/v1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env_file)
+    assert "sesame" not in str(caught.value)
+    assert "OPENAI_BASE_URL" in str(caught.value)
+
+
+def test_prices_are_read_by_model(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_PRICES", "gpt-4o-mini=0.15/0.60, org/odd=name=1/2,*=3/15")
+    assert load_settings(env_file).prices == {"gpt-4o-mini": (0.15, 0.6), "org/odd=name": (1, 2), "*": (3, 15)}
+
+
+@pytest.mark.parametrize("prices", ["gpt", "=1/2", "gpt=1", "gpt=1/x", "gpt=-1/2", "gpt=1/inf", "gpt=1/2/3"])
+def test_a_price_that_is_none_is_refused(prices: str, env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_PRICES", prices)
+    with pytest.raises(SettingsError, match="CHAT_PRICES"):
+        load_settings(env_file)
+
+
+def test_a_cap_in_money_needs_prices(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_COST_PER_DAY", "5")
+    with pytest.raises(SettingsError, match="CHAT_PRICES"):
+        load_settings(env_file)
+
+
+def test_the_default_model_can_always_be_chosen(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT_MODEL", "small")
+    assert load_settings(env_file).choosable_models == []
+    monkeypatch.setenv("CHAT_MODELS", "large, ,small")
+    assert load_settings(env_file).choosable_models == ["small", "large"]
