@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
+Verdict = Literal["supported", "weak", "unsupported", "uncited"]
 Phase = Literal["queued", "analyzing", "retrieving", "generating", "complete", "failed", "stopped"]
 
 #: Phases after which nothing more happens by itself.
@@ -15,7 +16,11 @@ FINAL_PHASES: frozenset[Phase] = frozenset({"complete", "failed", "stopped"})
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation about one collection; ``scope_id`` is what its answers are made from, None for everything."""
+    """A conversation about one collection and perhaps others; ``collection_id`` is its home.
+
+    ``scope_id`` is what its answers are made from, None for everything. ``is_owner``: whether it is the reader's own,
+    and not one that ``created_by`` shares with them; ``shared``: whether anybody takes part beside its owner.
+    """
 
     id: UUID
     collection_id: UUID
@@ -23,6 +28,9 @@ class Chat:
     created_at: datetime
     updated_at: datetime
     scope_id: int | None = None
+    created_by: UUID | None = None
+    is_owner: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +88,34 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceSupport:
+    """How far the passages ``cited`` back one sentence, ``start``:``end`` of an answer's content.
+
+    ``lexical`` is the share of its words that they have, ``similarity`` the likeness of meaning from 0 (unrelated) to 1
+    (the same), None when it wasn't measured, and ``missing`` are its figures that they don't have.
+    """
+
+    ordinal: int
+    start: int
+    end: int
+    cited: list[int]
+    verdict: Verdict
+    lexical: float
+    similarity: float | None
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A question (``role`` user) or an answer (``role`` assistant).
 
     ``content`` of an answer is Markdown that is safe to render; it is empty until the phase is final.
+
+    ``parent_id`` of an answer is its question, of a question the answer that it goes on from (None: a first question);
+    ``position`` is the order in which messages came. ``asked_by`` is who asked, called ``asker`` (None and "" once
+    their account is gone). ``profile`` is what was asked for, None for the collection's default then;
+    ``wanted_model`` likewise. ``standalone`` is the question as it was searched for, where it was rewritten;
+    ``snapshot`` what the answer was made with (:mod:`rag.chat.snapshots`).
     """
 
     id: UUID
@@ -102,6 +134,13 @@ class Message:
     error_hint: str | None
     created_at: datetime
     scope: ScopeNote | None = None
+    parent_id: UUID | None = None
+    asked_by: UUID | None = None
+    asker: str = ""
+    profile: dict[str, Any] | None = None
+    wanted_model: str | None = None
+    standalone: str | None = None
+    snapshot: dict[str, Any] | None = None
     passages: list[Passage] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
 
@@ -135,3 +174,17 @@ class AnswerEvent:
     attempt: int
     seq: int
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply. Not ``exact``: the server didn't say, or was hung up on; then an upper estimate."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    exact: bool
+
+    @property
+    def total(self) -> int:
+        """Read and written together."""
+        return self.prompt_tokens + self.completion_tokens

@@ -6,11 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import openai
 
+from rag.chat.chat_records import Usage
 from rag.chat.prompts import Turn, count_tokens
 from rag.chat.provider_words import broken_off, silent, unreadable
 from rag.errors import ProviderError
@@ -26,20 +26,6 @@ _ENDINGS = {
     "length": "\n\n*The model stopped here: its answer reached the length limit.*",
     "content_filter": "\n\n*The model's provider stopped the answer here.*",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one reply. Not ``exact``: the server didn't say, or was hung up on; then an upper estimate."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    exact: bool
-
-    @property
-    def total(self) -> int:
-        """Read and written together."""
-        return self.prompt_tokens + self.completion_tokens
 
 
 class Hearing:

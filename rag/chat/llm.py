@@ -11,8 +11,8 @@ from typing import Any
 
 import openai
 
+from rag.chat.chat_records import Usage as Usage
 from rag.chat.hearing import TICK_S, Hearing
-from rag.chat.hearing import Usage as Usage
 from rag.chat.prompts import Turn
 from rag.chat.provider_line import Line
 from rag.chat.provider_words import PassingTrouble, rejects_usage, translate
