@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import select
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -82,6 +84,20 @@ class Exchange:
         self.send_event("[DONE]")
         self._handler.wfile.write(b"0\r\n\r\n")
 
+    def send_usage(self, read: int, written: int) -> None:
+        """Count the tokens, as servers do at the end of a stream to those who asked for it."""
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        self.send_event(json.dumps({"id": "c1", "object": "chat.completion.chunk", "choices": [], "usage": usage}))
+
+    def wait_for_hang_up(self, seconds: float) -> float | None:
+        """When the client closed the connection, on the monotonic clock; None if it doesn't within ``seconds``."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._closing.is_set():
+            readable, _, _ = select.select([self._handler.connection], [], [], 0.02)
+            if readable and not self._handler.connection.recv(1, socket.MSG_PEEK):
+                return time.monotonic()
+        return None
+
     def cut(self) -> None:
         """Drop the connection in the middle."""
         self._handler.close_connection = True
@@ -94,11 +110,15 @@ class Behaviour(Protocol):
 
 @dataclass(frozen=True)
 class Say:
-    """Stream ``pieces`` with ``delay_s`` before each; ``finish`` None leaves out the finish reason."""
+    """Stream ``pieces`` with ``delay_s`` before each; ``finish`` None leaves out the finish reason.
+
+    ``usage``: tokens read and written, told at the end to those who asked.
+    """
 
     pieces: Sequence[str]
     delay_s: float = 0.0
     finish: str | None = "stop"
+    usage: tuple[int, int] | None = None
 
     def answer(self, exchange: Exchange) -> None:
         exchange.start_stream()
@@ -107,7 +127,22 @@ class Say:
             exchange.send_piece(piece)
         if self.finish:
             exchange.send_piece(None, self.finish)
+        if self.usage and exchange.request.body.get("stream_options", {}).get("include_usage"):
+            exchange.send_usage(*self.usage)
         exchange.end_stream()
+
+
+@dataclass(frozen=True)
+class Models:
+    """The list of models, each named as in ``names``."""
+
+    names: Sequence[str] = ("stand-in",)
+    delay_s: float = 0.0
+
+    def answer(self, exchange: Exchange) -> None:
+        exchange.pause(self.delay_s)
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in self.names]
+        exchange.send_json({"object": "list", "data": data})
 
 
 @dataclass(frozen=True)
@@ -231,6 +266,7 @@ class StandInOpenAI:
     chat: list[Behaviour] = field(default_factory=list)
     embeddings: list[Behaviour] = field(default_factory=list)
     default_chat: Behaviour = field(default_factory=lambda: Say(["The passages say so [1]."]))
+    models: Behaviour = field(default_factory=Models)
     default_embeddings: Behaviour = field(default_factory=Vectors)
     requests: list[Request] = field(default_factory=list)
 
@@ -266,13 +302,16 @@ class StandInOpenAI:
             return self.chat.pop(0) if self.chat else self.default_chat
         if path.endswith("/embeddings"):
             return self.embeddings.pop(0) if self.embeddings else self.default_embeddings
-        return None
+        return self.models if path == "/v1/models" else None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         standin = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
