@@ -56,6 +56,7 @@ def build_prompt(
     context_tokens: int,
     *,
     wider: Mapping[int, str] | None = None,
+    standalone: str | None = None,
     make_fence: Callable[[], str] = lambda: secrets.token_hex(8),
 ) -> Prompt:
     """Fit the rules, the chat so far and the passages into ``context_tokens``, less room for the answer.
@@ -63,24 +64,31 @@ def build_prompt(
     ``history`` holds (question, answer) pairs, oldest first; the latest that fit are kept. Passages are taken whole,
     best first, until one doesn't fit; the first is always there, cut if it must be. ``wider`` holds the texts of
     passages with their neighbours, by number: in what room is left they take their places, best first.
+    ``standalone`` is the question as it is meant, where it was typed as a follow-up.
     """
+    asked = question if standalone is None else f"{question}\nIt is meant as: {standalone}"
     fence = make_fence()
     rules = _RULES.format(fence=fence)
-    room = int(context_tokens * (1 - _ANSWER_SHARE)) - count_tokens(rules) - count_tokens(question) - 100
+    room = int(context_tokens * (1 - _ANSWER_SHARE)) - count_tokens(rules) - count_tokens(asked) - 100
     earlier = _fit_history(history, int(context_tokens * _HISTORY_SHARE))
     room -= sum(count_tokens(turn["content"]) for turn in earlier)
     blocks, room = _fit_passages(passages, fence, room)
     widened = _widen(blocks, passages, wider or {}, fence, room)
     shown = "\n\n".join(blocks) or "None were found."
-    latest = f"Passages:\n\n{shown}\n\nQuestion: {question}"
+    latest = f"Passages:\n\n{shown}\n\nQuestion: {asked}"
     numbers = [passage.number for passage in passages[: len(blocks)]]
     return Prompt([_turn("system", rules), *earlier, _turn("user", latest)], numbers, widened)
+
+
+def strip_markers(answer: str) -> str:
+    """An earlier answer without its markers, whose numbers mean other passages now."""
+    return _MARKERS.sub("", answer)
 
 
 def _fit_history(history: Sequence[tuple[str, str]], room: int) -> list[Turn]:
     turns: list[Turn] = []
     for question, cited in reversed(history):
-        answer = _MARKERS.sub("", cited)  # earlier numbers mean other passages
+        answer = strip_markers(cited)
         room -= count_tokens(question) + count_tokens(answer)
         if room < 0:
             break
