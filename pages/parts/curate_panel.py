@@ -13,7 +13,7 @@ from pages.parts.addresses import span_query
 from pages.parts.confirmation import show_refusal
 from pages.parts.curate_compare import compare
 from pages.parts.guests import is_guest
-from pages.parts.scope_actions import chat_only_with, draft_questions_from
+from pages.parts.scope_actions import chat_only_with, draft_questions_from, save_selection
 from pages.parts.session import connect
 from pages.parts.words import count, plain
 from rag.curation import acts
@@ -26,6 +26,8 @@ _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _HINT = (
     "Draw around points on the map: choose the lasso or the box, or hold Shift and drag. Clusters can be selected too."
 )
+
+_SAVE_HELP = "Give the selection a name, under which the Search lab, the chat and the command line find it again"
 
 
 def show(collection: Collection, map_: CorpusMap, selection: Selection | None) -> None:
@@ -109,9 +111,12 @@ def _uses(collection: Collection, map_: CorpusMap, selection: Selection) -> None
     with st.container(horizontal=True, gap="small", key="curate-uses"):
         if st.button("Chat only with these", icon=":material/chat:", key="curate_chat", type="tertiary"):
             chat_only_with(collection, _spans(map_, selection))
-        may_draft = collection.role in ("editor", "owner") and not is_guest()
-        if may_draft and st.button("Draft questions", icon=":material/edit_note:", key="curate_draft", type="tertiary"):
+        if collection.role not in ("editor", "owner") or is_guest():
+            return
+        if st.button("Draft questions", icon=":material/edit_note:", key="curate_draft", type="tertiary"):
             draft_questions_from(collection, _spans(map_, selection))
+        if st.button("Save", icon=":material/bookmark_add:", key="curate_save", type="tertiary", help=_SAVE_HELP):
+            save_selection(collection, _spans(map_, selection))
 
 
 def _samples(found: Summary) -> None:

@@ -82,6 +82,11 @@ def _choose_set(sets: dict[int, QuestionSet]) -> tuple[int, str]:
 @guarded
 def save_selection(collection: Collection, spans: Sequence[Stretch]) -> None:
     """Give the spans a name, under which the Search lab and the command line find them again. A dialog."""
+    show_saving(collection, spans)
+
+
+def show_saving(collection: Collection, spans: Sequence[Stretch]) -> None:
+    """What the dialog holds."""
     if not may_edit(collection):
         st.caption("Owners and editors of this collection can save selections for everybody who may see it.")
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from rag.corpus.collections import get_collection
 from rag.corpus.documents import list_documents
 from rag.corpus.marks import list_marks, tag_span
 from rag.curation.curation_log import list_acts
+from rag.curation.selecting import resolve
 from rag.curation.selections import Selection
 from rag.mapping.maps import CorpusMap
 from rag.records import LOCAL_USER
+from rag.retrieval.scopes import list_scopes
 from tests.integration.handmade_map import draw_map
 from tests.integration.library import Library
 from tests.pages.conftest import OpenPage
@@ -90,6 +93,27 @@ def test_deleting_from_the_map_goes_to_the_trash(drawn: CorpusMap, library: Libr
     assert not app.exception
     with library.database.as_user(LOCAL_USER) as conn:
         assert len(list_documents(conn, library.collection)) == 2
+
+
+def draw_saving(collection, spans) -> None:  # type: ignore[no-untyped-def]
+    from pages.parts.scope_actions import show_saving
+
+    show_saving(collection, spans)
+
+
+def test_a_selection_is_saved_under_a_name(drawn: CorpusMap, library: Library, open_page: OpenPage) -> None:
+    app = open_panel(open_page, "selection", sel=EVERYTHING)
+    app.button(key="curate_save").click().run()
+    assert app.text_input(key="scope_name").label == "Name"
+    with library.database.as_user(LOCAL_USER) as conn:
+        spans = resolve(conn, drawn.id, Selection.from_text(EVERYTHING))
+        collection = get_collection(conn, library.collection)
+    dialog = AppTest.from_function(draw_saving, args=(collection, spans), default_timeout=30).run()
+    dialog.text_input(key="scope_name").set_value("Waves and pumps")
+    dialog.button(key="scope_name_save").click().run()
+    with library.database.as_user(LOCAL_USER) as conn:
+        (scope,) = list_scopes(conn, library.collection)
+    assert (scope.name, scope.passages) == ("Waves and pumps", excluded(library)[1])
 
 
 def test_two_selections_are_compared(drawn: CorpusMap, library: Library, open_page: OpenPage) -> None:
