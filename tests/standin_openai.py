@@ -6,7 +6,8 @@
         ... base URL: server.base_url, any key; server.requests is what was asked
 
 Each request takes the next behaviour of its list; an empty list means the default (``default_chat``,
-``default_embeddings``).
+``default_embeddings``). Requests to rewrite a follow-up have a list of their own (``rewrites``) and by default get the
+question back unchanged, so that the script of a conversation is that of its answers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Protocol
+
+from rag.chat.rewriting import LAST, RULES
 
 
 @dataclass(frozen=True)
@@ -259,11 +262,27 @@ def vector_of(text: str, dimensions: int) -> list[float]:
     return [value / length for value in values]
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """Give a question back that was to be rewritten."""
+
+    def answer(self, exchange: Exchange) -> None:
+        question = exchange.request.body["messages"][-1]["content"].rpartition(LAST)[2]
+        Say([question]).answer(exchange)
+
+
+def is_rewriting(request: Request) -> bool:
+    """Whether a follow-up is to be rewritten, and nothing to be answered."""
+    messages = request.body.get("messages") or [{}]
+    return request.path.endswith("/chat/completions") and messages[0].get("content") == RULES
+
+
 @dataclass
 class StandInOpenAI:
     """The server; a context manager. Change its scripts while it runs as you like."""
 
     chat: list[Behaviour] = field(default_factory=list)
+    rewrites: list[Behaviour] = field(default_factory=list)
     embeddings: list[Behaviour] = field(default_factory=list)
     default_chat: Behaviour = field(default_factory=lambda: Say(["The passages say so [1]."]))
     models: Behaviour = field(default_factory=Models)
@@ -282,8 +301,13 @@ class StandInOpenAI:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def chat_requests(self) -> list[Request]:
-        """The chat completions asked for so far."""
-        return [request for request in self.requests if request.path.endswith("/chat/completions")]
+        """The chat completions asked for so far, less those that only rewrite a question."""
+        asked = [request for request in self.requests if request.path.endswith("/chat/completions")]
+        return [request for request in asked if not is_rewriting(request)]
+
+    def rewriting_requests(self) -> list[Request]:
+        """The requests to rewrite a follow-up so far."""
+        return [request for request in self.requests if is_rewriting(request)]
 
     def __enter__(self) -> StandInOpenAI:
         self._thread.start()
@@ -297,7 +321,10 @@ class StandInOpenAI:
         self._server.server_close()
         self._thread.join()
 
-    def _next(self, path: str) -> Behaviour | None:
+    def _next(self, request: Request) -> Behaviour | None:
+        path = request.path
+        if is_rewriting(request):
+            return self.rewrites.pop(0) if self.rewrites else Unchanged()
         if path.endswith("/chat/completions"):
             return self.chat.pop(0) if self.chat else self.default_chat
         if path.endswith("/embeddings"):
@@ -317,7 +344,7 @@ class StandInOpenAI:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
                 request = Request(self.path, body, self.headers.get("Authorization", ""), time.monotonic())
                 standin.requests.append(request)
-                behaviour = standin._next(self.path) or Status(404, message="no such path")
+                behaviour = standin._next(request) or Status(404, message="no such path")
                 try:
                     behaviour.answer(Exchange(self, request, standin._closing))
                 except OSError:  # the client went away, as some tests want
