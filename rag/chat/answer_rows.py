@@ -50,7 +50,10 @@ class Attempt:
 
 
 def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
-    """Take the answer over, forgetting what an earlier attempt wrote; None when there is nothing left to do."""
+    """Take the answer over, forgetting what an earlier attempt wrote; None when there is nothing to do.
+
+    That is also while it has to wait for an earlier answer, whose end sends its job again.
+    """
     with conn.cursor(row_factory=class_row(Attempt)) as cursor:
         attempt = cursor.execute(
             f"""
@@ -63,9 +66,10 @@ def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
                         'detail', 'The answer was started again: the attempt before was interrupted.')) end
             from public.chats c, public.messages q
             where m.id = %s and m.role = 'assistant' and m.phase not in {_FINAL}
-              and c.id = m.chat_id and q.chat_id = m.chat_id and q.position = m.position - 1
+              and c.id = m.chat_id and q.id = m.parent_id and not corpuscope.answer_waits(m.id)
             returning m.id as message_id, m.attempt as number, c.id as chat_id, m.position, c.collection_id,
-                c.created_by as asker, q.content as question, m.profile, m.scope, m.phases as restarts
+                coalesce(m.asked_by, c.created_by) as asker, q.content as question, m.profile, m.scope,
+                m.phases as restarts
             """,
             [message_id],
         ).fetchone()
@@ -76,15 +80,20 @@ def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
 
 
 def read_history(conn: Connection[Any], attempt: Attempt) -> list[tuple[str, str]]:
-    """The (question, answer) pairs before this one that were completed, oldest first, at most twenty."""
+    """The (question, answer) pairs that this one goes on from, as far as completed, oldest first, at most twenty."""
     rows = conn.execute(
         """
-        select q.content, a.content from public.messages a
-        join public.messages q on q.chat_id = a.chat_id and q.position = a.position - 1
-        where a.chat_id = %s and a.role = 'assistant' and a.phase = 'complete' and a.position < %s
-        order by a.position desc limit 20
+        with recursive line (id, parent_id, role, content, phase, position) as (
+            select q.id, q.parent_id, q.role, q.content, q.phase, q.position
+            from public.messages a join public.messages q on q.id = a.parent_id where a.id = %s
+            union all
+            select m.id, m.parent_id, m.role, m.content, m.phase, m.position
+            from line l join public.messages m on m.id = l.parent_id
+        )
+        select q.content, a.content from line a join line q on q.id = a.parent_id
+        where a.role = 'assistant' and a.phase = 'complete' order by a.position desc limit 20
         """,
-        [attempt.chat_id, attempt.position],
+        [attempt.message_id],
     ).fetchall()
     return [(question, answer) for question, answer in reversed(rows)]
 

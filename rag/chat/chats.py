@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -16,10 +16,15 @@ from rag.errors import InvalidInput, NotFound
 
 MAX_QUESTION_CHARS = 8000
 
-_CHATS = "select id, collection_id, title, created_at, updated_at, scope_id from public.chats "
+_CHATS = """
+    select id, collection_id, title, created_at, updated_at, scope_id, created_by,
+           created_by = (select auth.uid()) as is_owner,
+           exists (select from public.chat_members m where m.chat_id = h.id) as shared
+    from public.chats h
+"""
 _MESSAGES = """
     select id, chat_id, position, role, content, phase, phase_at, phases, attempt, stop_requested, kind, model,
-           error, error_hint, created_at, scope
+           error, error_hint, created_at, scope, parent_id, asked_by, profile, wanted_model, standalone, snapshot
     from public.messages
 """
 _PASSAGES = """
@@ -34,12 +39,21 @@ _CITATIONS = """
 
 
 def list_chats(conn: Connection[Any], collection_id: UUID | None = None) -> list[Chat]:
-    """The person's chats, of one collection or of all, the latest first."""
+    """The person's chats and those shared with them, at home in one collection or in any, the latest first."""
     with conn.cursor(row_factory=class_row(Chat)) as cursor:
         return cursor.execute(
             _CHATS + "where %(of)s::uuid is null or collection_id = %(of)s order by updated_at desc, id",
             {"of": collection_id},
         ).fetchall()
+
+
+def get_chat(conn: Connection[Any], chat_id: UUID) -> Chat:
+    """One chat, the person's own or shared with them. Raises :class:`NotFound`."""
+    with conn.cursor(row_factory=class_row(Chat)) as cursor:
+        chat = cursor.execute(_CHATS + "where id = %s", [chat_id]).fetchone()
+    if chat is None:
+        raise _no_chat()
+    return chat
 
 
 def create_chat(conn: Connection[Any], collection_id: UUID, title: str | None = None, scope: int | None = None) -> UUID:
@@ -81,28 +95,71 @@ def delete_chat(conn: Connection[Any], chat_id: UUID) -> None:
         raise _no_chat()
 
 
-def ask(conn: Connection[Any], chat_id: UUID, question: str, profile: dict[str, Any] | None = None) -> UUID:
+def ask(
+    conn: Connection[Any],
+    chat_id: UUID,
+    question: str,
+    profile: dict[str, Any] | None = None,
+    *,
+    parent: UUID | None = None,
+    model: str | None = None,
+) -> UUID:
     """Ask in a chat; the id of the answer, which a worker starts on when the transaction has ended.
 
-    ``profile`` is a RetrievalProfile as JSON; None means the collection's default when the answer is made.
+    ``profile`` is a RetrievalProfile as JSON; None means the collection's default when the answer is made, as None for
+    ``model`` means the settings' own. The question goes to the end of the branch that ``parent`` is in (None: of the
+    newest), also after questions that others asked there meanwhile; its answer waits for theirs.
     """
-    if not 1 <= len(question.strip()) <= MAX_QUESTION_CHARS:
-        raise InvalidInput(f"A question needs between 1 and {MAX_QUESTION_CHARS:,} characters.")
-    if not conn.execute("select 1 from public.chats where id = %s", [chat_id]).fetchone():
-        raise _no_chat()
-    row = conn.execute(
-        "select public.ask(%s, %s, %s)",
-        [chat_id, question.replace("\x00", ""), None if profile is None else Jsonb(profile)],
-    ).fetchone()
+    _check_question(question)
+    _require_chat(conn, chat_id)
+    return _answer_of(
+        conn,
+        "select public.ask(%s, %s, %s, %s, %s)",
+        [chat_id, question.replace("\x00", ""), _json(profile), parent, model],
+    )
+
+
+def edit_question(
+    conn: Connection[Any],
+    message_id: UUID,
+    question: str,
+    profile: dict[str, Any] | None = None,
+    *,
+    model: str | None = None,
+) -> UUID:
+    """Ask one's own question in other words, on a branch beside it; the id of the answer, as of :func:`ask`."""
+    _check_question(question)
+    return _answer_of(
+        conn,
+        "select public.edit_question(%s, %s, %s, %s)",
+        [message_id, question.replace("\x00", ""), _json(profile), model],
+    )
+
+
+def regenerate_answer(
+    conn: Connection[Any], message_id: UUID, profile: dict[str, Any] | None = None, *, model: str | None = None
+) -> UUID:
+    """Have another answer made to the same question, on a branch beside this one; its id, as of :func:`ask`."""
+    return _answer_of(conn, "select public.regenerate_answer(%s, %s, %s)", [message_id, _json(profile), model])
+
+
+def delete_message(conn: Connection[Any], message_id: UUID) -> int:
+    """Delete a question or an answer with all that goes on from it; how many messages went.
+
+    With its only answer a question goes too. The chat's owner may delete anything, others what they asked as long as
+    nobody else goes on from it (else :class:`~rag.errors.NotAllowed`).
+    """
+    row = conn.execute("select public.delete_message(%s)", [message_id]).fetchone()
     assert row is not None
-    answer: UUID = row[0]
-    return answer
+    return int(row[0])
 
 
 def list_messages(conn: Connection[Any], chat_id: UUID) -> list[Message]:
-    """Questions and answers of the chat in order, answers with their passages and citations."""
-    if not conn.execute("select 1 from public.chats where id = %s", [chat_id]).fetchone():
-        raise _no_chat()
+    """All questions and answers of the chat in the order in which they came, with passages and citations.
+
+    That is every branch; :func:`rag.chat.branches.thread` chooses one.
+    """
+    _require_chat(conn, chat_id)
     return _read(conn, "where chat_id = %s order by position", chat_id)
 
 
@@ -147,9 +204,11 @@ def _read(conn: Connection[Any], condition: str, key: UUID) -> list[Message]:
             passages[passage.pop("message_id")].append(Passage(**passage))
         for citation in cursor.execute(_CITATIONS, [ids]):
             citations[citation.pop("message_id")].append(Citation(**citation))
+    names = _names(conn, rows[0]["chat_id"]) if rows else {}
     return [
         Message(
             **row | {"phases": read_notes(row["phases"]), "scope": read_scope_note(row["scope"])},
+            asker=names.get(row["asked_by"], ""),
             passages=passages[row["id"]],
             citations=citations[row["id"]],
         )
@@ -165,6 +224,32 @@ def read_notes(phases: list[dict[str, Any]]) -> list[PhaseNote]:
 def read_scope_note(scope: dict[str, Any] | None) -> ScopeNote | None:
     """The ``scope`` column as a record."""
     return None if scope is None else ScopeNote(scope["id"], scope["name"], scope["passages"], scope["documents"])
+
+
+def _names(conn: Connection[Any], chat_id: UUID) -> dict[UUID, str]:
+    """What those are called who have to do with a chat."""
+    return dict(conn.execute("select user_id, name from public.chat_people(%s)", [chat_id]).fetchall())
+
+
+def _answer_of(conn: Connection[Any], statement: LiteralString, values: list[Any]) -> UUID:
+    row = conn.execute(statement, values).fetchone()
+    assert row is not None
+    answer: UUID = row[0]
+    return answer
+
+
+def _json(profile: dict[str, Any] | None) -> Jsonb | None:
+    return None if profile is None else Jsonb(profile)
+
+
+def _check_question(question: str) -> None:
+    if not 1 <= len(question.strip()) <= MAX_QUESTION_CHARS:
+        raise InvalidInput(f"A question needs between 1 and {MAX_QUESTION_CHARS:,} characters.")
+
+
+def _require_chat(conn: Connection[Any], chat_id: UUID) -> None:
+    if not conn.execute("select 1 from public.chats where id = %s", [chat_id]).fetchone():
+        raise _no_chat()
 
 
 def _title(title: str) -> str:

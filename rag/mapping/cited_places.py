@@ -48,7 +48,7 @@ def latest_answer(conn: Connection[Any], collection_id: UUID, question: str) -> 
             select a.id, a.chat_id, a.phase, a.created_at, a.profile
             from public.chats c
             join public.messages q on q.chat_id = c.id and q.role = 'user' and q.content = %s
-            join public.messages a on a.chat_id = c.id and a.position = q.position + 1 and a.role = 'assistant'
+            join public.messages a on a.parent_id = q.id and a.role = 'assistant'
             where c.collection_id = %s and a.phase not in ('failed', 'stopped')
             order by a.created_at desc, a.id limit 1
             """,

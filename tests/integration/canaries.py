@@ -45,10 +45,11 @@ insert into corpuscope.limits (scope, subject, files) values ('collection', '{c}
 with chat as (
     insert into public.chats (collection_id, title, created_by) values ('{c}', 'Talk of {w}', '{u}') returning id
 ), question as (
-    insert into public.messages (chat_id, position, role, content) select id, 1, 'user', 'Where is the {w}?' from chat
+    insert into public.messages (chat_id, position, role, content)
+    select id, 1, 'user', 'Where is the {w}?' from chat returning id, chat_id
 ), answer as (
-    insert into public.messages (chat_id, position, role, phase, content, kind)
-    select id, 2, 'assistant', 'complete', 'The {w} is here. [1]', 'extractive' from chat returning id
+    insert into public.messages (chat_id, parent_id, position, role, phase, content, kind)
+    select chat_id, id, 2, 'assistant', 'complete', 'The {w} is here. [1]', 'extractive' from question returning id
 ), passage as (
     insert into public.passages
         (message_id, number, document_id, document_name, text_revision, start_char, end_char, text)
@@ -59,9 +60,11 @@ insert into public.citations (message_id, ordinal, number, start_char, end_char,
 with chat as (
     insert into public.chats (collection_id, title, created_by) values ('{c}', 'More of {w}', '{u}') returning id
 ), question as (
-    insert into public.messages (chat_id, position, role, content) select id, 1, 'user', 'And now the {w}?' from chat
+    insert into public.messages (chat_id, position, role, content)
+    select id, 1, 'user', 'And now the {w}?' from chat returning id, chat_id
 )
-insert into public.messages (chat_id, position, role, phase) select id, 2, 'assistant', 'generating' from chat;
+insert into public.messages (chat_id, parent_id, position, role, phase)
+    select chat_id, id, 2, 'assistant', 'generating' from question;
 """
 
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from tests.permissions.cast import ADA, ALICE, CAST, ED, Part, take_part
+from tests.permissions.cast import ADA, ALICE, CAST, ED, VERA, Part, take_part
 from tests.permissions.catalogue import fingerprint, open_functions
 
 #: `may not`: the function isn't open to the role at all.
@@ -39,6 +39,18 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "resume_index": "select resume_index(%(built)s)",
     "add_embedding_model": "select add_embedding_model('local', 'another', 8, 256)",
     "ask": "select ask(%(chat)s, 'canary?')",
+    "edit_question": "select edit_question(%(question)s, 'canary?')",
+    "regenerate_answer": "select regenerate_answer(%(message)s)",
+    "delete_message": "select delete_message(%(message)s)",
+    "chat_people": "select * from chat_people(%(chat)s)",
+    "chat_candidates": "select * from chat_candidates(%(chat)s)",
+    "share_chat": "select share_chat(%(chat)s, array [%(editor)s])",
+    "unshare_chat": "select unshare_chat(%(chat)s, %(viewer)s)",
+    "set_chat_collections": "select set_chat_collections(%(chat)s, array [%(collection)s])",
+    "note_presence": "select note_presence(%(chat)s, '00000000-0000-4000-8000-000000000000')",
+    "end_presence": "select end_presence(%(visit)s)",
+    "who_is_here": "select * from who_is_here(%(chat)s)",
+    "vote_answer": "select vote_answer(%(message)s, -1, 'canary')",
     "stop_answer": "select stop_answer(%(message)s)",
     "retry_answer": "select retry_answer(%(stopped)s)",
     "collection_people": "select * from collection_people(%(collection)s)",
@@ -142,12 +154,13 @@ REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.NoDataFound)
 
 _TARGET = """
     select d.id as document, d.collection_id as collection, c.active_index_id as index, i.model_id as model,
-           h.id as chat, m.id as message, k.id as chunk
+           h.id as chat, m.id as message, m.parent_id as question, p.visit, k.id as chunk
     from public.collections c
     join public.documents d on d.collection_id = c.id
     join public.indexes i on i.id = c.active_index_id
     join public.chats h on h.collection_id = c.id and h.created_by = %(alice)s
     join public.messages m on m.chat_id = h.id and m.role = 'assistant'
+    join public.chat_presence p on p.chat_id = h.id
     join public.chunks k on k.document_id = d.id
     where c.id = %(collection)s
 """
@@ -169,7 +182,7 @@ def find_target(conn: Connection[Any], collection: UUID) -> Values:
         "run": "select id from public.evaluation_runs where collection_id = %(collection)s",
         "health": "select id from public.health_checks where collection_id = %(collection)s",
     }
-    values: Values = row | {"person": ALICE, "editor": ED, "administrator": ADA}
+    values: Values = row | {"person": ALICE, "editor": ED, "viewer": VERA, "administrator": ADA}
     for name, statement in found.items():
         values[name] = _one(conn, statement, values)
     return values
@@ -195,6 +208,7 @@ SCENES = {
     "resume_documents": "update public.documents set paused = true, stage = 'parsing' where id = %(document)s",
     "cancel_documents": "update public.documents set stage = 'parsing' where id = %(document)s",
     "retry_answer": "update public.messages set phase = 'stopped' where id = %(message)s",
+    "who_is_here": "update public.chat_presence set seen_at = now() where chat_id = %(chat)s",
     "make_default_profile": "update public.retrieval_profiles set is_default = false where id = %(profile)s",
     "cancel_map": "update public.maps set state = 'running' where id = %(map)s",
     "stop_naming": "update public.cluster_namings set state = 'running' where map_id = %(map)s",

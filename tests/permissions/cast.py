@@ -1,8 +1,8 @@
 """Who tries what, and the database they try it on: every part has rows of its own, and every table has rows.
 
 Alice owns a private and a public collection. Ed edits both, Vera views them, Clara owned them with her until her
-account was closed. Bob is somebody else with a collection of his own; Gus is a guest; Ada is an administrator and in
-no collection.
+account was closed. Alice shares her conversations with Vera and with Clara. Bob is somebody else with a collection of
+his own; Gus is a guest; Ada is an administrator and in no collection.
 """
 
 from __future__ import annotations
@@ -183,6 +183,12 @@ insert into public.passages (message_id, number, document_id, document_name, tex
     where m.role = 'assistant';
 insert into public.citations (message_id, ordinal, number, start_char, end_char, quote)
     select message_id, 1, 1, 0, 6, 'canary' from public.passages;
+insert into public.message_votes (message_id, user_id, vote, reason)
+    select m.id, h.created_by, 1, 'canary' from public.messages m join public.chats h on h.id = m.chat_id
+    where m.role = 'assistant';
+insert into public.chat_presence (visit, chat_id, user_id) select gen_random_uuid(), id, created_by from public.chats;
+insert into corpuscope.model_use (user_id, chat_id, model, requests)
+    select created_by, id, 'canary', 1 from public.chats;
 """
 
 
@@ -209,6 +215,7 @@ def seed(database: Database) -> Stage:
         chats += [(public, user) for user in (ALICE, ED, VERA, CLARA, GUS, BOB, ADA)]
         for collection, user in chats:
             _chat(conn, collection, user)
+        _share_chats(conn, private, public)
         _speak_as(conn, VERA)
         conn.execute("select public.note_export(%s, 'canary.csv', 1)", [private])
         conn.execute(_ANSWER.encode())
@@ -235,6 +242,15 @@ def _chat(conn: Connection[Any], collection: UUID, user: UUID) -> None:
     ).fetchone()
     assert made is not None
     conn.execute("select public.ask(%s, 'Where is the canary?')", [made[0]])
+
+
+def _share_chats(conn: Connection[Any], private: UUID, public: UUID) -> None:
+    """Alice's two, each of which asks her other collection too."""
+    _speak_as(conn, ALICE)
+    own = conn.execute("select id, collection_id from public.chats where created_by = %s", [ALICE]).fetchall()
+    for chat, home in own:
+        conn.execute("select public.share_chat(%s, %s)", [chat, [VERA, CLARA]])
+        conn.execute("select public.set_chat_collections(%s, %s)", [chat, [public if home == private else private]])
 
 
 def _speak_as(conn: Connection[Any], user: UUID) -> None:
