@@ -180,6 +180,12 @@ class AnswerFilter:
         return 1, "\\[" if rest[0] == "[" else rest[0]
 
 
+def settled_spans(content: str) -> Iterator[tuple[int, int, int | None]]:
+    """What stands for itself in a filtered answer: markers with their number, code and escaped letters with None."""
+    for found in _SETTLED.finditer(content):
+        yield found.start(), found.end(), None if found["number"] is None else int(found["number"])
+
+
 def find_markers(content: str) -> list[Marker]:
     """The markers of a filtered answer in order, code left out; a run like ``[1][2]`` shares one claim."""
     markers: list[Marker] = []

@@ -183,6 +183,8 @@ insert into public.passages (message_id, number, document_id, document_name, tex
     where m.role = 'assistant';
 insert into public.citations (message_id, ordinal, number, start_char, end_char, quote)
     select message_id, 1, 1, 0, 6, 'canary' from public.passages;
+insert into public.message_support (message_id, attempt, ordinal, start_char, end_char, cited, verdict, lexical)
+    select message_id, 0, 1, 0, 6, '{1}', 'supported', 1 from public.passages;
 insert into public.message_votes (message_id, user_id, vote, reason)
     select m.id, h.created_by, 1, 'canary' from public.messages m join public.chats h on h.id = m.chat_id
     where m.role = 'assistant';
