@@ -323,13 +323,15 @@ class StandInOpenAI:
 
     def _next(self, request: Request) -> Behaviour | None:
         path = request.path
+        if not path.startswith("/v1/"):
+            return None
         if is_rewriting(request):
             return self.rewrites.pop(0) if self.rewrites else Unchanged()
         if path.endswith("/chat/completions"):
             return self.chat.pop(0) if self.chat else self.default_chat
         if path.endswith("/embeddings"):
             return self.embeddings.pop(0) if self.embeddings else self.default_embeddings
-        return self.models if path == "/v1/models" else None
+        return self.models if path.endswith("/models") else None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         standin = self
