@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from rag.chat.chat_records import Citation, Passage, Phase, PhaseNote
+from rag.chat.snapshots import Snapshot
 
 _FINAL = "('complete', 'failed', 'stopped')"
 _JOINED = """
@@ -34,16 +35,20 @@ class Superseded(Exception):
 class Attempt:
     """One try at an answer. ``asker`` is whose rights it is made with; ``restarts`` holds a note per earlier try.
 
-    ``scope`` is the selection that it is to be made from, as it was when the question was asked; None for everything.
+    ``asker`` is None where that account is gone. ``collection_id`` is the chat's own collection, ``collections`` are
+    all that it asks, which everybody in it may view. ``scope`` is the selection of the chat's own that it is to be made
+    from, as it was when the question was asked; None for everything. ``wanted_model`` was chosen for this answer, None
+    the default.
     """
 
     message_id: UUID
     number: int
     chat_id: UUID
-    position: int
     collection_id: UUID
-    asker: UUID
+    collections: list[UUID]
+    asker: UUID | None
     question: str
+    wanted_model: str | None
     profile: dict[str, Any] | None
     scope: dict[str, Any] | None
     restarts: list[dict[str, Any]]
@@ -59,17 +64,17 @@ def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
             f"""
             update public.messages m
             set attempt = m.attempt + 1, phase = 'analyzing', phase_at = clock_timestamp(), content = '',
-                kind = null, model = null, error = null, error_hint = null,
+                kind = null, model = null, error = null, error_hint = null, standalone = null, snapshot = null,
                 phases = jsonb_path_query_array(m.phases, '$[*] ? (@.phase == "restarted")')
                     || case when m.phase = 'queued' then '[]' else jsonb_build_array(jsonb_build_object(
                         'phase', 'restarted', 'at', clock_timestamp(),
-                        'detail', 'The answer was started again: the attempt before was interrupted.')) end
+                        'detail', 'The answer was started again: the worker that wrote it before was interrupted.')) end
             from public.chats c, public.messages q
             where m.id = %s and m.role = 'assistant' and m.phase not in {_FINAL}
               and c.id = m.chat_id and q.id = m.parent_id and not corpuscope.answer_waits(m.id)
-            returning m.id as message_id, m.attempt as number, c.id as chat_id, m.position, c.collection_id,
-                coalesce(m.asked_by, c.created_by) as asker, q.content as question, m.profile, m.scope,
-                m.phases as restarts
+            returning m.id as message_id, m.attempt as number, c.id as chat_id, c.collection_id,
+                corpuscope.common_collections(c.id) as collections,
+                m.asked_by as asker, q.content as question, m.wanted_model, m.profile, m.scope, m.phases as restarts
             """,
             [message_id],
         ).fetchone()
@@ -80,18 +85,25 @@ def begin_attempt(conn: Connection[Any], message_id: UUID) -> Attempt | None:
 
 
 def read_history(conn: Connection[Any], attempt: Attempt) -> list[tuple[str, str]]:
-    """The (question, answer) pairs that this one goes on from, as far as completed, oldest first, at most twenty."""
+    """The (question, answer) pairs that this one goes on from, as far as completed, oldest first, at most twenty.
+
+    Questions are as they were understood.
+    """
     rows = conn.execute(
         """
-        with recursive line (id, parent_id, role, content, phase, position) as (
-            select q.id, q.parent_id, q.role, q.content, q.phase, q.position
-            from public.messages a join public.messages q on q.id = a.parent_id where a.id = %s
+        with recursive branch as (
+            select m.parent_id as question, 0 as depth from public.messages m where m.id = %s
             union all
-            select m.id, m.parent_id, m.role, m.content, m.phase, m.position
-            from line l join public.messages m on m.id = l.parent_id
+            select a.parent_id, b.depth + 1 from branch b
+            join public.messages q on q.id = b.question
+            join public.messages a on a.id = q.parent_id
+            where b.depth < 60
         )
-        select q.content, a.content from line a join line q on q.id = a.parent_id
-        where a.role = 'assistant' and a.phase = 'complete' order by a.position desc limit 20
+        select coalesce(a.standalone, q.content), a.content from branch b
+        join public.messages n on n.id = b.question
+        join public.messages a on a.id = n.parent_id
+        join public.messages q on q.id = a.parent_id
+        where a.phase = 'complete' order by b.depth limit 20
         """,
         [attempt.message_id],
     ).fetchall()
@@ -106,15 +118,17 @@ def note_phase(
     *,
     kind: str | None = None,
     model: str | None = None,
+    standalone: str | None = None,
 ) -> None:
-    """Store the phase and what each did so far. Raises :class:`Superseded`."""
+    """Store the phase and what each did so far, and what else is known. Raises :class:`Superseded`."""
     changed = conn.execute(
         f"""
         update public.messages set phase = %s, phases = %s, kind = coalesce(%s, kind), model = coalesce(%s, model),
+            standalone = coalesce(%s, standalone),
             phase_at = case when phase = %s then phase_at else clock_timestamp() end
         where id = %s and attempt = %s and phase not in {_FINAL}
         """,
-        [phase, _json(attempt, notes), kind, model, phase, attempt.message_id, attempt.number],
+        [phase, _json(attempt, notes), kind, model, standalone, phase, attempt.message_id, attempt.number],
     ).rowcount
     if not changed:
         raise Superseded
@@ -171,15 +185,17 @@ def end_attempt(
     *,
     error: str | None = None,
     hint: str | None = None,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """Give the answer its final phase; its content is what was streamed. Raises :class:`Superseded`."""
+    made_with = None if snapshot is None else Jsonb(snapshot.to_json())
     changed = conn.execute(
         f"""
         update public.messages m set phase = %s, phase_at = clock_timestamp(), phases = %s, error = %s, error_hint = %s,
-            content = {_JOINED}
+            snapshot = %s, content = {_JOINED}
         where m.id = %s and m.attempt = %s and m.phase not in {_FINAL}
         """,
-        [phase, _json(attempt, notes), error, hint or None, attempt.message_id, attempt.number],
+        [phase, _json(attempt, notes), error, hint or None, made_with, attempt.message_id, attempt.number],
     ).rowcount
     if not changed:
         raise Superseded

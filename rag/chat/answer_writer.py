@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from rag.chat import answer_rows
 from rag.chat.answer_rows import Attempt
 from rag.chat.chat_records import Citation, Passage, Phase, PhaseNote
+from rag.chat.snapshots import Snapshot
 from rag.store.database import Database
 from rag.work.leases import LeaseLost
 
 #: Seconds between writes of text: ten a second look fluent and cost the database little.
 WRITE_EVERY_S = 0.1
 #: How soon a stop is noticed while nothing is written.
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.2
 
 
 class Stopped(Exception):
@@ -45,20 +46,30 @@ class AnswerWriter:
         self._looked = 0.0
 
     def enter(
-        self, phase: Phase, detail: str, *, before: str | None = None, kind: str | None = None, model: str | None = None
+        self,
+        phase: Phase,
+        detail: str,
+        *,
+        before: str | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        standalone: str | None = None,
     ) -> None:
-        """Begin a phase; ``before`` replaces the detail of the one that ends, now that it is known what it did."""
+        """Begin a phase; ``before`` replaces the detail of the one that ends, now that it is known what it did.
+
+        ``standalone`` is the question as it was understood, where that is another than the one that was typed.
+        """
         self.flush()
         self._leave(before)
         self._phase = phase
         self._looked = 0.0  # the first words of a phase are not kept waiting
         self._notes.append(PhaseNote(phase, _now(), detail, None))
-        self._save(kind, model)
+        self._save(kind, model, standalone)
 
-    def note(self, detail: str) -> None:
-        """Say something else about the current phase."""
+    def note(self, detail: str, *, standalone: str | None = None) -> None:
+        """Say something else about the current phase; ``standalone`` as in :meth:`enter`."""
         self._notes[-1] = replace(self._notes[-1], detail=detail)
-        self._save()
+        self._save(standalone=standalone)
 
     def keep_passages(self, passages: Sequence[Passage]) -> None:
         """Store the retrieval snapshot."""
@@ -99,6 +110,7 @@ class AnswerWriter:
         before: str | None = None,
         error: str | None = None,
         hint: str | None = None,
+        snapshot: Snapshot | None = None,
     ) -> None:
         """Give the answer its final phase, with the text that is still to be stored."""
         self._require_ours()
@@ -108,7 +120,9 @@ class AnswerWriter:
             answer_rows.hold(conn, self.attempt)
             if self._buffer:
                 answer_rows.append_delta(conn, self.attempt, self._seq + 1, self._buffer)
-            answer_rows.end_attempt(conn, self.attempt, phase, self._notes, citations, error=error, hint=hint)
+            answer_rows.end_attempt(
+                conn, self.attempt, phase, self._notes, citations, error=error, hint=hint, snapshot=snapshot
+            )
         self._buffer = ""
 
     def _leave(self, detail: str | None) -> None:
@@ -119,10 +133,12 @@ class AnswerWriter:
             self._notes[-1] = replace(last, detail=kept, seconds=round(now - self._entered, 3))
         self._entered = now
 
-    def _save(self, kind: str | None = None, model: str | None = None) -> None:
+    def _save(self, kind: str | None = None, model: str | None = None, standalone: str | None = None) -> None:
         self._require_ours()
         with self._database.as_worker() as conn:
-            answer_rows.note_phase(conn, self.attempt, self._phase, self._notes, kind=kind, model=model)
+            answer_rows.note_phase(
+                conn, self.attempt, self._phase, self._notes, kind=kind, model=model, standalone=standalone
+            )
 
     def _require_ours(self) -> None:
         if not self._still_ours():

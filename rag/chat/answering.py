@@ -1,48 +1,37 @@
-"""Answers a question: retrieve as the asker, keep what was retrieved, write, cite. Runs in a worker, under a lease."""
+"""Answers a question: understand it, retrieve as the asker, write, cite, check. Runs in a worker, under a lease."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rag.chat import answer_rows
+from rag.chat import answer_rows, spending
 from rag.chat.answer_rows import Superseded
 from rag.chat.answer_rows import fail_answer as fail_answer
 from rag.chat.answer_writer import AnswerWriter, Stopped
 from rag.chat.chat_records import Citation, Phase
-from rag.chat.chats import read_scope_note
-from rag.chat.citing import AnswerFilter, find_markers
-from rag.chat.extractive import Quote, Source, choose_quotes, find_support, write_answer
-from rag.chat.grounding import Found, Ground, find_passages, read_ground, sentence_embedder
-from rag.chat.llm import ChatModel
-from rag.chat.patience import Patience
-from rag.chat.prompts import Turn, build_prompt
-from rag.errors import CorpuscopeError, DatabaseUnavailable, ProviderBusy, ProviderError
-from rag.retrieval.scopes import describe_size
-from rag.retrieval.search import MAX_QUESTION
+from rag.chat.citing import find_markers
+from rag.chat.dictation import Dictation
+from rag.chat.extractive import Quote, Source, find_support, write_answer
+from rag.chat.llm import chat_model
+from rag.chat.prompts import build_prompt
+from rag.chat.research import EmbedderFor, Findings, Research, count
+from rag.chat.snapshots import Snapshot
+from rag.chat.support import check_support
+from rag.chat.support_rows import store_support
+from rag.chat.unanswered import rests_on_nothing, write_nearest
+from rag.errors import CorpuscopeError, DatabaseUnavailable, ProviderError
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.vectors.embedders import Embedder
-from rag.vectors.models import ModelRow
 from rag.work.leases import LeaseLost
 
-#: Nobody reads further: a model that doesn't stop is stopped here.
-MAX_ANSWER_CHARS = 40_000
 #: Interruptions of one answer before it is given up on.
 MAX_RESTARTS = 4
 
-_TOO_LONG = f"\n\n*Stopped here: the answer grew beyond {MAX_ANSWER_CHARS:,} characters.*"
-
 log = logging.getLogger(__name__)
-
-#: The embedder of an index's model.
-EmbedderFor = Callable[[ModelRow], Embedder]
 
 
 def answer_message(
@@ -56,7 +45,7 @@ def answer_message(
 ) -> None:
     """Write the answer ``message_id``; nothing to do when it is final already.
 
-    ``embedder`` is that of the settings' model; with ``embedder_for``, that of the searched index's model takes its
+    ``embedder`` is that of the settings' model; with ``embedder_for``, that of each searched index's model takes its
     place.
 
     ``still_ours`` tells whether the job's lease still holds. When it doesn't, this raises :class:`LeaseLost` without
@@ -68,7 +57,7 @@ def answer_message(
     if attempt is None:
         return
     writer = AnswerWriter(database, attempt, still_ours)
-    answer = _Answer(database, embedder, settings, writer, embedder_for)
+    answer = _Answer(database, settings, writer, Research(database, writer, embedder, embedder_for))
     try:
         answer.make()
     except Superseded:
@@ -87,27 +76,17 @@ def answer_message(
 class _Answer:
     """One attempt at one answer, phase by phase."""
 
-    def __init__(
-        self,
-        database: Database,
-        embedder: Embedder,
-        settings: Settings,
-        writer: AnswerWriter,
-        embedder_for: EmbedderFor | None,
-    ) -> None:
+    def __init__(self, database: Database, settings: Settings, writer: AnswerWriter, research: Research) -> None:
         self.database = database
-        self.embedder = embedder
-        self.embedder_for = embedder_for
         self.settings = settings
         self.writer = writer
         self.attempt = writer.attempt
-        self.scope = read_scope_note(writer.attempt.scope)
-        self.patience = Patience(writer)
+        self.research = research
         self.sources: dict[int, Source] = {}
-        #: Earlier turns, for a model to go on from; extractive answers stand for themselves.
-        self.history: list[tuple[str, str]] = []
-        self._retrieved = ""
-        #: What an extractive answer has quoted so far; a model's quotes are found in its text.
+        self.snapshot: Snapshot | None = None
+        #: The chat model and what it said; None for extractive answers.
+        self.dictation: Dictation | None = None
+        #: What was quoted word for word; None while that is to be found in the text.
         self.quotes: list[Quote] | None = None
 
     def make(self) -> None:
@@ -116,140 +95,129 @@ class _Answer:
                 f"This answer was interrupted {len(self.attempt.restarts)} times.",
                 hint="Check that the worker stays up, then try again.",
             )
-        ground, vector = self._analyze()
-        found = self._retrieve(ground, vector)
-        if self.settings.chat_model and found:
-            self._generate(found)
+        self.writer.enter("analyzing", "Reading the question.")
+        self.research.read()
+        if self.settings.chat_model:
+            self.dictation = self._take_dictation()
+        findings = self._retrieve(self.research.understand(self.dictation))
+        if self.dictation is not None and findings.harvest.found:
+            self._generate(self.dictation, findings)
         else:
-            self._extract(ground, vector)
+            self._extract(findings)
+        self._check_support()
 
-    def end(self, phase: Phase, detail: str, hint: str = "") -> None:
+    def end(self, phase: Phase, detail: str, hint: str = "", *, before: str | None = None) -> None:
         """Give the answer its final phase, with what was written of it."""
         error = (detail, hint) if phase == "failed" else (None, None)
+        self._settle()
         try:
-            self.writer.end(phase, detail, self._citations(), error=error[0], hint=error[1])
+            self.writer.end(
+                phase, detail, self._citations(), before=before, error=error[0], hint=error[1], snapshot=self.snapshot
+            )
         except Superseded:
             log.info("An answer was ended by somebody else.")
 
-    def _analyze(self) -> tuple[Ground, NDArray[np.float32]]:
-        self.writer.enter("analyzing", "Reading the question.")
-        with self.database.as_user(self.attempt.asker) as conn:
-            ground = read_ground(
-                conn,
-                self.attempt.collection_id,
-                self.attempt.profile,
-                self.scope.id if self.scope else None,
-            )
-        if self.embedder_for is not None:
-            self.embedder = self.embedder_for(ground.index.model)
-        ground.check(self.embedder.info)
-        if self.settings.chat_model:
-            with self.database.as_worker() as conn:
-                self.history = answer_rows.read_history(conn, self.attempt)
-        return ground, self._embed(self.attempt.question)
+    def _take_dictation(self) -> Dictation:
+        """The model that was chosen, where its cost may be borne. Raises :class:`LimitReached`."""
+        asker = self.attempt.asker
+        assert asker is not None
+        model = chat_model(self.settings, self.attempt.wanted_model)
+        with self.database.as_worker() as conn:
+            spending.check(conn, self.settings, self.attempt.chat_id, asker, model.name)
+        return Dictation(model, self.writer)
 
-    def _embed(self, question: str) -> NDArray[np.float32]:
-        while True:
-            try:
-                return self.embedder.embed_question(question)
-            except ProviderBusy as busy:
-                self.patience.sit_out(busy)
-
-    def _retrieve(self, ground: Ground, vector: NDArray[np.float32]) -> list[Found]:
+    def _retrieve(self, understood: str) -> Findings:
+        """Find passages and keep them with the answer."""
+        research = self.research
+        wanted = count(research.grounds[0].profile.k, "passage")
         self.writer.enter(
-            "retrieving",
-            f"Searching for {_count(ground.profile.k, 'passage')}{self._where}.",
-            before=f"Embedded the question with {self.embedder.info.name}.",
+            "retrieving", f"Searching for {wanted}{research.where}.", before=understood, standalone=research.rewritten
         )
-        found = self._search(ground, self.attempt.question, vector)
-        manner: str = ground.profile.mode if ground.profile.rerank is None else f"{ground.profile.mode}, reranked"
-        if self.history and not ground.is_close(found):
-            # "And how heavy is it?" finds nothing by itself.
-            question = f"{self.history[-1][0]}\n{self.attempt.question}"[-MAX_QUESTION:]
-            found = self._search(ground, question, self._embed(question))
-            manner += ", together with the question before"
+        findings = research.search()
+        found = findings.harvest.found
         self.writer.keep_passages([one.passage for one in found])
         self.sources = {one.passage.number: one.source for one in found}
-        documents = len({one.passage.document_id for one in found})
-        self._retrieved = (
-            f"Found {_count(len(found), 'passage')} in {_count(documents, 'document')}{self._where} ({manner})."
-        )
-        return found
+        self.snapshot = research.snapshot(findings)
+        return findings
 
-    @property
-    def _where(self) -> str:
-        if self.scope is None:
-            return ""
-        return f", only among {describe_size(self.scope.passages, self.scope.documents)}"
-
-    def _search(self, ground: Ground, question: str, vector: NDArray[np.float32]) -> list[Found]:
-        return find_passages(
-            lambda: self.database.as_user(self.attempt.asker),
-            ground,
-            question,
-            None if ground.profile.mode == "lexical" else vector,
-        )
-
-    def _extract(self, ground: Ground, vector: NDArray[np.float32]) -> None:
+    def _extract(self, findings: Findings) -> None:
         self.quotes = []
-        self.writer.enter("generating", "Choosing sentences.", before=self._retrieved, kind="extractive")
-        choice = choose_quotes(
-            self.attempt.question,
-            vector,
-            list(self.sources.values()),
-            sentence_embedder(self.embedder),
-            ground.random_mean,
-        )
-        for text, quote in write_answer(choice, "collection" if self.scope is None else "selection"):
+        before = f"{findings.described}, kept all."
+        self.writer.enter("generating", "Choosing sentences.", before=before, kind="extractive")
+        choice = self.research.choose(list(self.sources.values()))
+        for text, quote in write_answer(choice, self.research.searched):
             self.quotes += [quote] if quote else []
             self.writer.write(text)
-        chosen = f"Chose {_count(len(choice.quotes), 'quote')} from {_count(choice.considered, 'sentence')}."
-        self.writer.end("complete", "Quoted from the documents.", self._citations(), before=chosen)
+        chosen = f"Chose {count(len(choice.quotes), 'quote')} from {count(choice.considered, 'sentence')}."
+        self.end("complete", "Quoted from the documents.", before=chosen)
 
-    def _generate(self, found: Sequence[Found]) -> None:
+    def _generate(self, dictation: Dictation, findings: Findings) -> None:
+        found, window = findings.harvest.found, self.settings.chat_context_tokens
         prompt = build_prompt(
             self.attempt.question,
             [one.passage for one in found],
-            self.history,
-            self.settings.chat_context_tokens,
+            self.research.history,
+            window,
             wider={one.passage.number: one.wider for one in found},
+            standalone=self.research.rewritten,
         )
         self.sources |= {one.passage.number: one.wider_source for one in found if one.passage.number in prompt.widened}
-        model = self.settings.chat_model
-        asking = f"Asking {model} with {_count(len(prompt.numbers), 'passage')}."
-        self.writer.enter("generating", asking, before=self._retrieved, kind="model", model=model)
-        self._write_stream(prompt.turns, AnswerFilter(prompt.numbers))
+        self._leave_out([one.passage.number for one in found if one.passage.number not in prompt.numbers])
+        name, read = dictation.model.name, count(len(prompt.numbers), "passage")
+        kept = f"kept {len(prompt.numbers)}: the others don't fit the model's window of {window:,} tokens"
+        self.writer.enter(
+            "generating",
+            f"Asking {name} with {read}.",
+            before=f"{findings.described}, {kept if len(prompt.numbers) < len(found) else 'kept all'}.",
+            kind="model",
+            model=name,
+        )
+        dictation.take(prompt.turns, prompt.numbers)
         if not self.writer.text.strip():
-            raise ProviderError("The chat model gave an empty answer.", hint="Try again, or choose another CHAT_MODEL.")
-        written = f"{model} wrote {len(self.writer.text):,} characters from {_count(len(prompt.numbers), 'passage')}."
-        self.writer.end("complete", "Written from the passages.", self._citations(), before=written)
+            raise ProviderError("The chat model gave an empty answer.", hint="Try again, or choose another model.")
+        written = f"{name} wrote {dictation.describe()} from {read}."
+        if rests_on_nothing(self.writer.text):
+            self._add_nearest()
+        self.end("complete", "Written from the passages.", before=written)
 
-    def _write_stream(self, turns: Sequence[Turn], answer: AnswerFilter) -> None:
+    def _leave_out(self, numbers: list[int]) -> None:
+        """These don't fit into what the model reads: nothing of it can rest on them."""
+        assert self.snapshot is not None
+        self.snapshot = replace(self.snapshot, kept=len(self.sources) - len(numbers), left_out=numbers)
+        self.sources = {number: source for number, source in self.sources.items() if number not in numbers}
+
+    def _add_nearest(self) -> None:
+        """What the passages say that comes closest, where the model's answer rests on none."""
+        self.quotes = []
+        for text, quote in write_nearest(self.research.choose(list(self.sources.values()))):
+            self.quotes += [quote] if quote else []
+            self.writer.write(text)
+        assert self.snapshot is not None
+        self.snapshot = replace(self.snapshot, cites_nothing=True)
+
+    def _settle(self) -> None:
+        """Count what the model cost before the next question may begin, and keep it with the answer."""
+        asker, dictation = self.attempt.asker, self.dictation
+        if asker is None or dictation is None or not dictation.used.total:
+            return
+        with self.database.as_worker() as conn:
+            spending.record(conn, self.settings, self.attempt.chat_id, asker, dictation.model.name, dictation.used)
+        if self.snapshot is not None and dictation.written.total:
+            self.snapshot = dictation.complete(self.snapshot)
+
+    def _check_support(self) -> None:
+        """Mark what no cited passage says. The answer is complete by now: what goes wrong here is only logged."""
         try:
-            with closing(self._listen(turns)) as pieces:
-                for piece in pieces:
-                    self.writer.write(answer.feed(piece[:MAX_ANSWER_CHARS]))
-                    if len(self.writer.text) > MAX_ANSWER_CHARS:
-                        self.writer.add(answer.finish() + _TOO_LONG)
-                        return
-        except (ProviderError, Stopped):
-            self.writer.add(answer.finish())
-            raise
-        self.writer.add(answer.finish())
-
-    def _listen(self, turns: Sequence[Turn]) -> Generator[str, None, None]:
-        """The model's words; a model that is busy before its first word is asked again."""
-        model = _chat_model(self.settings)
-        while True:
-            try:
-                yield from model.stream(turns)
-            except ProviderBusy as busy:
-                if self.writer.text:
-                    raise
-                self.patience.sit_out(busy)
-                self.writer.note(f"Asking {model.name} again.")
-            else:
-                return
+            marks = check_support(
+                self.writer.text,
+                list(self.sources.values()),
+                self.research.embed_sentences,
+                self.research.grounds[0].random_mean,
+            )
+            with self.database.as_worker() as conn:
+                store_support(conn, self.attempt.message_id, self.attempt.number, marks)
+        except Exception:
+            log.exception("The support of an answer could not be checked.")
 
     def _citations(self) -> list[Citation]:
         """One for each marker of the text, in order."""
@@ -258,18 +226,3 @@ class _Answer:
             markers = [marker for marker in find_markers(self.writer.text) if marker.number in self.sources]
             quotes = [find_support(marker.claim, self.sources[marker.number]) for marker in markers]
         return [Citation(n, quote.number, quote.start, quote.end, quote.text) for n, quote in enumerate(quotes, 1)]
-
-
-@lru_cache(maxsize=1)
-def _chat_model(settings: Settings) -> ChatModel:
-    """Kept between answers: connecting anew would delay each first word."""
-    return ChatModel(
-        settings.chat_model,
-        api_key=settings.openai_api_key.get_secret_value(),
-        base_url=settings.openai_base_url,
-        silence_s=settings.chat_timeout_s,
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

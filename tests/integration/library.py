@@ -86,7 +86,12 @@ class Library:
     """A collection of one person's, filled directly, and answers made in this process."""
 
     def __init__(
-        self, database: Database, user: UUID, texts: Mapping[str, str], embedder: Embedder | None = None
+        self,
+        database: Database,
+        user: UUID,
+        texts: Mapping[str, str],
+        embedder: Embedder | None = None,
+        name: str = "Library",
     ) -> None:
         self.database = database
         self.user = user
@@ -97,7 +102,7 @@ class Library:
             )
             conn.execute("update public.embedding_models set random_mean = 0")
         with database.as_user(user) as conn:
-            self.collection = create_collection(conn, "Library")
+            self.collection = create_collection(conn, name)
         for name, text in texts.items():
             self.add(name, text)
 

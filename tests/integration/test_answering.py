@@ -75,7 +75,7 @@ def test_an_extractive_answer_quotes_the_sentence_and_not_the_injected_instructi
 def test_every_phase_says_what_it_did_and_how_long_it_took(library: Library) -> None:
     answer = library.answer(library.ask(), EXTRACTIVE)
     assert phases(answer) == ["analyzing", "retrieving", "generating", "complete"]
-    assert answer.phases[1].detail == "Found 2 passages in 2 documents (hybrid)."
+    assert answer.phases[1].detail == "Found 2 passages in 2 documents (hybrid), kept all."
     assert all(note.seconds is not None and note.seconds >= 0 for note in answer.phases)
     assert answer.content == joined_deltas(library, answer)
 
@@ -243,7 +243,9 @@ def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_question_
         chat = create_chat(conn, library.collection)
     settings = settings_for(provider.base_url)
     first = library.answer(library.ask("What is the warranty period of the Falcon pump?", chat=chat), settings)
+    assert first.standalone is None
     again = library.answer(library.ask("And elsewhere?", chat=chat, profile={"k": 1}), settings)
+    assert again.standalone == "What is the warranty period of the Falcon pump? And elsewhere?"
     assert "question before" not in first.phases[1].detail
     assert "together with the question before" in again.phases[1].detail
     assert again.passages[0].document == "pump.txt"
@@ -261,7 +263,8 @@ def test_hostile_output_is_defused_before_it_is_stored(library: Library, provide
     assert "<script" not in answer.content
     assert "![x](" not in answer.content
     assert answer.content.split("`")[1::2] == ["https://evil.example/p.png", "https://evil.example"]
-    assert answer.citations == []
+    assert "This rests on no passage" in answer.content, "of its numbers none was given"
+    library.check_citations(answer)
     assert answer.content == joined_deltas(library, answer)
 
 
@@ -305,7 +308,7 @@ def test_a_broken_stream_fails_and_a_retry_answers(library: Library, provider: S
         (Status(400, message="context too long"), "context too long"),
         (Status(429, code="insufficient_quota"), "quota"),
         (Status(429, retry_after=3600), "left alone for 60 minutes"),
-        (Garbage(), "broke off"),
+        (Garbage(), "can't be read"),
         (Garbage("not json", stream=True), "can't be read"),
         (Garbage("5", stream=True), "can't be read"),
         (Garbage('{"error": {"message": "out of memory"}}', stream=True), "out of memory"),
