@@ -9,6 +9,8 @@ import streamlit as st
 from pages.parts.addresses import read_span, read_uuid
 from pages.parts.document_actions import delete_dialog
 from pages.parts.document_chunks import show_chunks, show_marks
+from pages.parts.document_page_view import page_switch, show_page
+from pages.parts.document_quotation import cited_words, show_gone, show_since
 from pages.parts.document_table import chunks_of, status_of
 from pages.parts.document_text import show_document_text
 from pages.parts.downloads import handing_out
@@ -19,12 +21,15 @@ from pages.parts.notices import show_notices
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.span_actions import language_picker
 from pages.parts.words import count, guarded, plain, show_error, size
+from rag.chat.quotations import Quotation, Whereabouts
 from rag.corpus.collections import get_collection
 from rag.corpus.documents import get_document, read_file
 from rag.corpus.marks import list_marks
 from rag.corpus.texts import list_chunks, read_text
 from rag.errors import NotFound
 from rag.records import FINAL_STAGES, Collection, DocumentRow
+
+Cited = tuple[Quotation, Whereabouts]
 
 _COLORS = {"Ready": "green", "Failed": "red", "Cancelled": "gray", "Paused": "orange", "Waiting": "gray"}
 
@@ -98,8 +103,10 @@ def watch(document: DocumentRow) -> None:
         st.caption(f":shimmer[{status_of(now)}…]")
 
 
-def show_document(document: DocumentRow, collection: Collection) -> None:
+def show_document(document: DocumentRow, collection: Collection, cited: Cited | None) -> None:
     show_header(document, collection)
+    if cited is not None:
+        show_since(*cited)
     if document.error:
         hint = f"  \n{plain(document.error_hint)}" if document.error_hint else ""
         st.error(f"{plain(document.error)}{hint}", icon=":material/error:")
@@ -112,7 +119,7 @@ def show_document(document: DocumentRow, collection: Collection) -> None:
         chunks = list_chunks(conn, document.id)
         marks = list_marks(conn, document.id)
     may_edit = collection.role != "viewer"
-    focus = read_span(len(text.text))
+    focus = read_span(len(text.text)) if cited is None else cited[1].span
     views = {"text": "Text", "chunks": f"Chunks {len(chunks):,}", "marks": f"Marks {len(marks):,}"}
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         view = st.segmented_control(
@@ -124,19 +131,30 @@ def show_document(document: DocumentRow, collection: Collection) -> None:
             key="document_view",
             label_visibility="collapsed",
         )
+        beside = view == "text" and page_switch(document, text, wanted=focus is not None)
         language_picker(document, disabled=not may_edit)
     if view == "chunks":
         show_chunks(document, chunks, may_edit=may_edit)
     elif view == "marks":
         show_marks(text, marks, may_edit=may_edit)
+    elif beside:
+        with st.container(key="document-both"):
+            left, right = st.columns([11, 9], gap="medium")
+            with left:
+                show_document_text(text, chunks, marks, focus, may_edit=may_edit)
+            with right:
+                show_page(document, text, focus)
     else:
         show_document_text(text, chunks, marks, focus, may_edit=may_edit)
 
 
 require_user()
 require_database()
-wanted = read_uuid("document")
-if wanted is None:
+quoted = cited_words()
+wanted = read_uuid("document") if quoted is None else quoted[0].document_id
+if quoted is not None and quoted[1].since == "gone":
+    show_gone(quoted[0])
+elif wanted is None:
     st.title("Document", anchor=False)
     show_notices()
     show_nothing()
@@ -150,4 +168,4 @@ else:
         show_error(error)
         st.page_link("pages/documents.py", label="Go to Documents", icon=":material/arrow_back:")
     else:
-        show_document(found, home)
+        show_document(found, home, quoted)

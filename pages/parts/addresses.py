@@ -21,6 +21,26 @@ def span_address(document_id: UUID, start: int, end: int) -> str:
     return f"/document?{urlencode(span_query(document_id, start, end))}"
 
 
+def citation_query(message_id: UUID, ordinal: int, document_id: UUID | None, start: int, end: int) -> dict[str, str]:
+    """The query parameters that open what an answer cites, or what is left of it once its document is gone."""
+    query = {} if document_id is None else span_query(document_id, start, end)
+    return query | {"citation": f"{message_id}.{ordinal}"}
+
+
+def citation_address(message_id: UUID, ordinal: int, document_id: UUID | None, start: int, end: int) -> str:
+    """The same as an address within the app."""
+    return f"/document?{urlencode(citation_query(message_id, ordinal, document_id, start, end))}"
+
+
+def read_citation() -> tuple[UUID, int] | None:
+    """``citation`` of the address: the answer and which of its citations; None when it is missing or none."""
+    message, _, ordinal = st.query_params.get("citation", "").partition(".")
+    try:
+        return UUID(message), int(ordinal[:9])
+    except ValueError:
+        return None
+
+
 def read_uuid(name: str) -> UUID | None:
     """A query parameter as an id; None when it is missing or none."""
     try:

@@ -59,7 +59,10 @@ class PhaseNote:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A retrieved passage as it was for one answer; ``start``/``end`` are code points of that text revision."""
+    """A retrieved passage as it was for one answer; ``start``/``end`` are code points of that text revision.
+
+    ``revision_now`` is the one that its document has by now; None when whoever reads this can't see the document.
+    """
 
     number: int
     document_id: UUID | None
@@ -74,6 +77,7 @@ class Passage:
     similarity: float | None
     lexical: float | None
     score: float | None
+    revision_now: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class Message:
     snapshot: dict[str, Any] | None = None
     passages: list[Passage] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
+    support: list[SentenceSupport] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:

@@ -12,6 +12,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from rag.chat.chat_records import Chat, Citation, Delta, Message, Passage, PhaseNote, ScopeNote
+from rag.chat.support_rows import read_support
 from rag.errors import InvalidInput, NotFound
 
 MAX_QUESTION_CHARS = 8000
@@ -30,9 +31,11 @@ _MESSAGES = """
     from public.messages
 """
 _PASSAGES = """
-    select message_id, number, document_id, chunk_id, document_name as document, title, text_revision,
-           start_char as start, end_char as "end", page, text, similarity, lexical, score
-    from public.passages where message_id = any (%s) order by message_id, number
+    select p.message_id, p.number, p.document_id, p.chunk_id, p.document_name as document, p.title, p.text_revision,
+           p.start_char as start, p.end_char as "end", p.page, p.text, p.similarity, p.lexical, p.score,
+           d.text_revision as revision_now
+    from public.passages p left join public.documents d on d.id = p.document_id
+    where p.message_id = any (%s) order by p.message_id, p.number
 """
 _CITATIONS = """
     select message_id, ordinal, number, start_char as start, end_char as "end", quote
@@ -206,6 +209,7 @@ def _read(conn: Connection[Any], condition: str, key: UUID) -> list[Message]:
             passages[passage.pop("message_id")].append(Passage(**passage))
         for citation in cursor.execute(_CITATIONS, [ids]):
             citations[citation.pop("message_id")].append(Citation(**citation))
+    support = read_support(conn, ids)
     names = _names(conn, rows[0]["chat_id"]) if rows else {}
     return [
         Message(
@@ -213,6 +217,7 @@ def _read(conn: Connection[Any], condition: str, key: UUID) -> list[Message]:
             asker=names.get(row["asked_by"], ""),
             passages=passages[row["id"]],
             citations=citations[row["id"]],
+            support=support.get(row["id"], []),
         )
         for row in rows
     ]

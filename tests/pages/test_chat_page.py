@@ -61,7 +61,8 @@ def test_a_question_begins_a_chat_and_its_answer_cites(
     said = texts(app)
     assert "27 months" in said
     document = next(p.document_id for p in answer.passages if p.number == first.number)
-    assert f"](/document?document={document}&start={first.start}&end={first.end})" in said
+    citation = f"citation={answer.id}.{first.ordinal}"
+    assert f"](/document?document={document}&start={first.start}&end={first.end}&{citation})" in said
     assert PUMP[first.start : first.end] == first.quote
     assert "Complete" in app.expander[0].label
 
