@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 import streamlit as st
 
 from pages.parts.addresses import read_uuid
-from pages.parts.answers import follow_answer, show_answer, show_question
-from pages.parts.chat_list import chat_list, chat_menu, open_chat
-from pages.parts.chat_scope import scope_chip, scope_in_address
+from pages.parts.answer_branches import AT, show_branch, shown_branch
+from pages.parts.chat_export import export_button
+from pages.parts.chat_list import chat_list, chat_menu, menu_is_open, open_chat
+from pages.parts.chat_profile import Choice, Profiles, profile_picker, read_profiles
+from pages.parts.chat_sharing import share_button, sharing_is_open
+from pages.parts.chat_sources import Sources, begin_chat, read_sources, sources_bar
+from pages.parts.chat_thread import Lookout, act_on_click, follow, show_thread, stand_by
+from pages.parts.chat_view import ChatView
 from pages.parts.empty import empty_state, no_documents, not_ready, sample_questions
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect, require_database, require_user
-from pages.parts.words import guarded, plain, show_error
+from pages.parts.words import plain, show_error
 from rag.chat.chat_records import Chat, Message
-from rag.chat.chats import ask, create_chat, list_chats, list_messages
+from rag.chat.chats import ask, list_chats, list_messages
+from rag.chat.votes import read_votes
 from rag.corpus.limits import Usage, describe_left, my_limits, tightest
 from rag.corpus.progress import Progress, read_progress
 from rag.errors import LimitReached
@@ -27,49 +32,66 @@ _ASKED = "asked_by_click"
 
 
 def show_chat(collection: Collection, progress: Progress) -> None:
+    profiles = read_profiles(collection)
+    choice = Choice(profiles.chosen)
+    act_on_click(choice)
     with connect() as conn:
         chats = list_chats(conn, collection.id)
-        current = find_current(chats)
-        messages = list_messages(conn, current.id) if current else []
         left = tightest(my_limits(conn, collection.id), "questions today")
-    pending = scope_in_address(collection) if current is None else None
+    current = find_current(chats)
+    lookout = Lookout(current.id) if current else None
+    view = read_view(collection, current, profiles, choice) if current else None
+    sources = read_sources(collection, current)
     chat_list(chats, current.id if current else None)
-    scoped = pending is not None or (current is not None and current.scope_id is not None)
-    typed = question_input("these passages" if scoped else collection.name, left)
+    narrow = sources.scope is not None or bool(sources.also)
+    typed = question_input("these sources" if narrow else collection.name, left, collection, profiles)
     question = typed or st.session_state.pop(_ASKED, None)
     if question:
         try:
-            put_question(collection, current, question, pending)
+            put_question(collection, view, question, sources, choice)
         except LimitReached as error:
             show_error(error)
     # Replaced at once when a chat begins: what was in it would stand beside the answer as long as that is written.
     beginning = st.empty()
-    if current is None:
+    if view is None or lookout is None:
         with beginning.container():
-            scope_chip(collection, None, pending)
+            sources_bar(collection, None, sources)
             show_beginning(collection)
         return
-    scope_chip(collection, current, None)
-    if hindrance := _hindrance(messages, progress):
-        st.warning(hindrance, icon=":material/pause_circle:")
-    for message in messages:
-        if message.role == "user":
-            show_question(message)
-        elif message.finished:
-            show_answer(message)
-        else:
-            follow_answer(message)
-    st.fragment(watch, run_every=3, key="watch-chat")(current)
+    show_conversation(view, sources, lookout, progress)
 
 
-def question_input(asked: str, limit: Usage | None) -> str | None:
+def show_conversation(view: ChatView, sources: Sources, lookout: Lookout, progress: Progress) -> None:
+    with st.container(key="chat-top"):
+        sources_bar(view.collection, view.chat, sources)
+        presence = stand_by(view.chat, lookout)
+        if hindrance := _hindrance(view.messages, progress):
+            st.warning(hindrance, icon=":material/pause_circle:")
+    growing = show_thread(view)
+    # A dialog does nothing while its page follows an answer.
+    if growing is not None and not (sharing_is_open() or menu_is_open()):
+        follow(growing, lookout, presence.refresh)
+
+
+def read_view(collection: Collection, chat: Chat, profiles: Profiles, choice: Choice) -> ChatView:
+    with connect() as conn:
+        messages = list_messages(conn, chat.id)
+        votes = read_votes(conn, [message.id for message in messages if message.role == "assistant"])
+    me = require_user().user_id
+    return ChatView(collection, chat, messages, shown_branch(messages), votes, profiles, choice, me)
+
+
+def question_input(asked: str, limit: Usage | None, collection: Collection, profiles: Profiles) -> str | None:
     """Where questions to ``asked`` are typed, with how many are left today where that is limited."""
     words = f"Ask {asked}"
     if limit is not None:
         words += f" ({describe_left([limit]).rstrip('.')})"
-    if limit is not None and limit.left == 0:
-        whose = "You have" if limit.scope == "person" else "This collection has"
-        st.info(f"{whose} no questions left today. Days end at midnight UTC.", icon=":material/hourglass_bottom:")
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center", gap="small", key="chat-made-with"):
+        if limit is not None and limit.left == 0:
+            whose = "You have" if limit.scope == "person" else "This collection has"
+            st.info(f"{whose} no questions left today. Days end at midnight UTC.", icon=":material/hourglass_bottom:")
+        profile_picker(collection, profiles)
+    # Not within the container above: only where it stands by itself does the page scroll on with an answer.
     return st.chat_input(words, max_chars=8000, key="question", disabled=limit is not None and limit.left == 0)
 
 
@@ -80,19 +102,26 @@ def find_current(chats: list[Chat]) -> Chat | None:
 
 
 def current_chat_menu(collection: Collection) -> None:
-    """Beside the picker: rename or delete the open chat."""
+    """Beside the picker: share, export, rename or delete the open chat."""
     with connect() as conn:
         current = find_current(list_chats(conn, collection.id))
     if current is not None:
+        share_button(current)
+        export_button(current, read_uuid(AT))
         chat_menu(current)
 
 
-def put_question(collection: Collection, chat: Chat | None, question: str, scope: int | None = None) -> None:
-    """Store the question in the open chat, or in a new one that is bound to ``scope``, and show that."""
+def put_question(
+    collection: Collection, view: ChatView | None, question: str, sources: Sources, choice: Choice
+) -> None:
+    """Store the question at the end of the branch that is shown, or in a new chat, and show that."""
     with connect() as conn:
-        chat_id: UUID = chat.id if chat else create_chat(conn, collection.id, scope=scope)
-        ask(conn, chat_id, question)
-    open_chat(chat_id)
+        chat_id: UUID = view.chat.id if view else begin_chat(conn, collection, sources)
+        parent = view.shown[-1].id if view and view.shown else None
+        ask(conn, chat_id, question, choice.settings(), parent=parent, model=choice.model)
+    if view is None:
+        open_chat(chat_id)
+    show_branch(None)
     st.rerun()
 
 
@@ -116,16 +145,6 @@ def _hindrance(messages: list[Message], progress: Progress) -> str:
     if all(message.finished for message in messages):
         return ""
     return describe_hindrance(progress)
-
-
-@guarded
-def watch(chat: Chat) -> None:
-    """An idle viewer: looks now and then whether somebody asked in another tab."""
-    with connect() as conn:
-        chats = list_chats(conn, chat.collection_id)
-    latest: datetime | None = next((one.updated_at for one in chats if one.id == chat.id), None)
-    if latest is None or latest > chat.updated_at:
-        st.rerun()
 
 
 require_user()

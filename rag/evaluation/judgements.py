@@ -29,6 +29,15 @@ class Judgement(NamedTuple):
     grade: int
 
 
+class PassageSpan(NamedTuple):
+    """A passage that is judged without being a hit of now: an answer's, as its document was at ``text_revision``."""
+
+    document_id: UUID
+    text_revision: int
+    start: int
+    end: int
+
+
 def read_judgements(conn: psycopg.Connection[Any], set_id: int) -> dict[int, list[Judgement]]:
     """What is judged of each question of the set, by the question's id; questions without judgements are left out."""
     found: dict[int, list[Judgement]] = defaultdict(list)
@@ -58,7 +67,12 @@ def verdicts(conn: psycopg.Connection[Any], collection_id: UUID, question: str) 
 
 
 def judge_hit(
-    conn: psycopg.Connection[Any], set_id: int | None, question: str, hit: Hit, grade: int | None, collection_id: UUID
+    conn: psycopg.Connection[Any],
+    set_id: int | None,
+    question: str,
+    hit: Hit | PassageSpan,
+    grade: int | None,
+    collection_id: UUID,
 ) -> int | None:
     """Thumbs: judge the hit's characters for the question; returns the question's id.
 
@@ -110,7 +124,7 @@ def _question_of(conn: psycopg.Connection[Any], set_id: int, question: str) -> i
     return int(row[0])
 
 
-def _store(conn: psycopg.Connection[Any], question_id: int, hit: Hit, grade: int, origin: Origin) -> bool:
+def _store(conn: psycopg.Connection[Any], question_id: int, hit: Hit | PassageSpan, grade: int, origin: Origin) -> bool:
     if not 0 <= grade <= 3:
         raise InvalidInput("A grade is 0 (no answer) to 3 (the best).")
     return bool(
@@ -128,7 +142,9 @@ def _store(conn: psycopg.Connection[Any], question_id: int, hit: Hit, grade: int
     )
 
 
-def _take_back(conn: psycopg.Connection[Any], set_id: int | None, question: str, hit: Hit, collection_id: UUID) -> None:
+def _take_back(
+    conn: psycopg.Connection[Any], set_id: int | None, question: str, hit: Hit | PassageSpan, collection_id: UUID
+) -> None:
     conn.execute(
         """
         delete from public.judgements j using public.questions q, public.evaluation_sets s
@@ -149,7 +165,7 @@ def _take_back(conn: psycopg.Connection[Any], set_id: int | None, question: str,
     )
 
 
-def _explain(conn: psycopg.Connection[Any], hit: Hit) -> None:
+def _explain(conn: psycopg.Connection[Any], hit: Hit | PassageSpan) -> None:
     if conn.execute("select from public.documents where id = %s", [hit.document_id]).fetchone() is None:
         raise NotFound("That document doesn't exist any more, or it isn't shared with you.")
     raise InvalidInput("The text of that document was corrected since.", hint="Search again, then judge the passage.")
