@@ -150,7 +150,7 @@ def _fold(text: str) -> tuple[str, list[int]]:
     places: list[int] = []
     unit = 0
     for letter in text:
-        for form in unicodedata.normalize("NFKC", letter).casefold():
+        for form in unicodedata.normalize("NFKD", letter).casefold():
             if form.isalnum():
                 letters.append(form)
                 places.append(unit)
