@@ -54,7 +54,10 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What deleting an account would do: ``inherited_collections`` pass to whoever deletes it, chats go."""
+    """What deleting an account would do: ``inherited_collections`` pass to whoever deletes it, ``chats`` go.
+
+    Chats that somebody else goes on with pass to them.
+    """
 
     inherited_collections: list[str]
     left_collections: int
