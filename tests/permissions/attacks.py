@@ -61,6 +61,8 @@ PUBLIC_ATTACKS: dict[str, str] = {
     "transfer_collection": "select transfer_collection(%(collection)s, %(editor)s)",
     "note_export": "select note_export(%(collection)s, 'all of it')",
     "my_limits": "select * from my_limits(%(collection)s) where scope = 'collection'",
+    "my_model_use": "select * from my_model_use(%(chat)s) where scope = 'conversation'",
+    "list_model_use": "select * from list_model_use()",
     "list_people": "select * from list_people()",
     "set_administrator": "select set_administrator(%(person)s, true)",
     "set_account_open": "select set_account_open(%(editor)s, false)",

@@ -17,10 +17,10 @@ ADMINISTRATORS_OWN = {
     "list_people", "set_administrator", "set_account_open", "describe_person_removal", "delete_person", "invite_person",
     "make_password_reset", "list_sessions", "end_session", "end_sessions", "list_limits", "set_limits",
     "list_all_collections", "note_list_export", "open_invitations", "revoke_invitation", "is_administrator",
-    "add_embedding_model",
+    "add_embedding_model", "list_model_use",
 }  # fmt: skip
 #: Without an argument these are about the caller.
-ABOUT_THE_CALLER = {"list_sessions", "end_sessions", "my_limits"}
+ABOUT_THE_CALLER = {"list_sessions", "end_sessions", "my_limits", "my_model_use"}
 ATTACKS = PUBLIC_ATTACKS | PRIVATE_ATTACKS
 
 
