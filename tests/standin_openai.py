@@ -218,16 +218,15 @@ class BreakOff:
 
 @dataclass(frozen=True)
 class Flood:
-    """Stream ``chars`` characters, ``piece`` after ``piece``."""
+    """Stream ``chars`` characters, ``piece`` after ``piece``, each with a number so that it is no repetition."""
 
     chars: int = 10_000_000
     piece: str = "words and words and more words "
 
     def answer(self, exchange: Exchange) -> None:
         exchange.start_stream()
-        block = self.piece * 32
-        for _ in range(0, self.chars, len(block)):
-            exchange.send_piece(block)
+        for start in range(0, self.chars, 1000):
+            exchange.send_piece("".join(f"{self.piece}{n} " for n in range(start, start + 32)))
         exchange.send_piece(None, "stop")
         exchange.end_stream()
 

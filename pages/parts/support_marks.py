@@ -14,6 +14,7 @@ from rag.chat.chat_records import Message, SentenceSupport
 _OPEN, _OPEN_STRONG, _CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
 _RESERVED = re.compile(f"[{_OPEN}{_OPEN_STRONG}{_CLOSE}]")
 _SIGNS = re.compile(r"(?<!\\)[*`]")
+_MARKER = re.compile(r"\[\d{1,4}\]")
 _MOST_SHOWN = 12
 
 _MEANING = {
@@ -84,7 +85,12 @@ def _doubt(content: str, found: SentenceSupport) -> None:
 
 
 def _can_be_marked(sentence: str) -> bool:
-    """A mark may not part what belongs together: emphasis, code, cells of a table, paragraphs."""
+    """A mark may not part what belongs together: emphasis, code, cells of a table, paragraphs.
+
+    Nor may it hold a bracket of the model's: with the mark's own, ``:gray[… \\[a](address)`` would become a link.
+    """
+    if re.search(r"[\[\]]", _MARKER.sub("", sentence)):
+        return False
     signs = "".join(_SIGNS.findall(sentence))
     balanced = signs.count("*") % 2 == 0 and signs.count("`") % 2 == 0
     return balanced and "\n\n" not in sentence and "|" not in sentence and bool(sentence.strip())

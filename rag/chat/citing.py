@@ -28,7 +28,7 @@ _OPEN_LINK = re.compile(
 )
 _LINK_START = re.compile(r"https?://|www\.", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\\`\[【［<&hHwW \t\n]+|\n")
-_SHOWN_MARKER = re.compile(r"(?<!\\)\[\d{1,4}\]\Z")
+_SHOWN_MARKER = re.compile(r"\[\d{1,4}\]\Z")
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|nbsp);)(?=#?\w{1,32};)")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SETTLED = re.compile(

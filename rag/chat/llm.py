@@ -16,13 +16,14 @@ from rag.chat.hearing import TICK_S, Hearing
 from rag.chat.prompts import Turn
 from rag.chat.provider_line import Line
 from rag.chat.provider_words import PassingTrouble, rejects_usage, translate
-from rag.chat.reply_cleaning import KeyFilter, ThoughtFilter, storable
+from rag.chat.reply_cleaning import KeyFilter, RepetitionWatch, ThoughtFilter, storable
 from rag.errors import InvalidInput, ProviderError
 from rag.settings import Settings
 
 _CONNECT_TIMEOUT_S = 10.0
 #: Waits before a request that the server did not take is sent again, each up to half as long again by chance.
 _AGAIN_AFTER_S = (0.5, 1.0)
+_REPEATS = "\n\n*Stopped here: the model went on repeating itself.*"
 
 
 class ChatModel:
@@ -121,7 +122,7 @@ class Reply:
 
     def _listen(self) -> Generator[str, None, None]:
         self._hearing = hearing = Hearing(self._model, self._turns)
-        thoughts, key = ThoughtFilter(), self._model.hide_key()
+        thoughts, key, watch = ThoughtFilter(), self._model.hide_key(), RepetitionWatch()
         asked_at = time.monotonic()
         try:
             for word in hearing.words():
@@ -129,6 +130,9 @@ class Reply:
                 if shown and self.first_word_s is None:
                     self.first_word_s = time.monotonic() - asked_at
                 yield shown
+                if shown and watch.notices(shown):
+                    yield _REPEATS
+                    return
             yield storable(key.feed(thoughts.finish()) + key.finish())
             yield hearing.ending
         except ProviderError:

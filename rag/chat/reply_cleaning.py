@@ -1,12 +1,17 @@
-"""What a chat model says, made fit to pass on while it comes: no thoughts, no key, nothing that can't be stored."""
+"""What a chat model says, made fit to pass on while it comes: no thoughts, no key, no end of repeating."""
 
 from __future__ import annotations
 
 import re
+import zlib
 
 from rag.chat.provider_words import SHORTEST_KEY
 
 _OPEN, _CLOSE = "<think>", "</think>"
+#: The last so many characters of an answer, which say the same again and again if they pack so much better than prose
+#: does: that packs to a third.
+_LOOKED_AT, _REPEATING = 4000, 30
+_LOOK_EVERY = 500
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -74,6 +79,24 @@ class KeyFilter:
         """What was held back; it did not become the key."""
         held, self._held = self._held, ""
         return held
+
+
+class RepetitionWatch:
+    """Notices a model that repeats itself, which small ones do without ever coming to an end."""
+
+    def __init__(self) -> None:
+        self._end = ""
+        self._fresh = 0
+
+    def notices(self, text: str) -> bool:
+        """Whether, now that ``text`` was said too, it has said nothing new for a page."""
+        self._end = (self._end + text)[-_LOOKED_AT:]
+        self._fresh += len(text)
+        if self._fresh < _LOOK_EVERY or len(self._end) < _LOOKED_AT:
+            return False
+        self._fresh = 0
+        end = self._end.encode("utf-8", "replace")
+        return len(end) > _REPEATING * len(zlib.compress(end, 1))
 
 
 def storable(text: str) -> str:

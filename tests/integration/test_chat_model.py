@@ -57,8 +57,9 @@ class Babble:
         exchange.start_stream()
         try:
             while self.sent < 200_000_000:
-                exchange.send_piece(f"and {self.sent} " * 100)
-                self.sent += 1000
+                piece = "".join(f"and {self.sent + number} " for number in range(100))
+                exchange.send_piece(piece)
+                self.sent += len(piece)
         finally:
             self.over.set()
 

@@ -66,6 +66,7 @@ HOSTILE = [
     "[a\n](https://evil.example) [" + "a" * 200 + "](https://evil.example)",
     "[[1]](https://evil.example) ![[1]](https://evil.example)",
     "``` ` ```[click](https://evil.example)``` ` ```",
+    r"\\[1](javascript:alert(1)) \\\\[1](mailto:a@evil.example) \[1](data:x) \\[1]: /elsewhere",
 ]
 
 

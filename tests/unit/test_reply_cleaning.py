@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.chat.provider_words import hide_key
-from rag.chat.reply_cleaning import KeyFilter, ThoughtFilter, storable
+from rag.chat.reply_cleaning import KeyFilter, RepetitionWatch, ThoughtFilter, storable
 
 KEY = "sk-abcabcabd-0001"
 
@@ -59,3 +59,14 @@ def test_an_end_that_is_no_key_is_passed_on_with_the_next_piece() -> None:
 
 def test_what_no_database_holds_is_dropped() -> None:
     assert storable("a\x00b\ud83dc😀") == "abc😀"
+
+
+def test_a_page_of_the_same_is_noticed_and_a_page_of_prose_is_not() -> None:
+    watch = RepetitionWatch()
+    assert not any(watch.notices(f"The pump {number} weighs {number * 7} kg. ") for number in range(2000))
+    said = 0
+    while not watch.notices("It is so. "):
+        said += 10
+        assert said < 10_000
+    assert said > 3000
+    assert not any(RepetitionWatch().notices("a" * 100) for _ in range(30)), "too short to say"
