@@ -81,7 +81,7 @@ def profile_picker(collection: Collection, profiles: Profiles, question: str = "
     )
     st.page_link(
         "pages/search.py",
-        label="Try it",
+        label="Tune",
         icon=":material/science:",
         help=_explain(profiles),
         query_params=lab_query(collection.id, question, profiles.chosen.name if profiles.chosen else None),

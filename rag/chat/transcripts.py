@@ -89,7 +89,7 @@ def _question(message: Message) -> str:
 def _answer(message: Message, address: Address) -> str:
     searched = f"Searched for: {escape(message.standalone)}" if message.standalone else ""
     made = [f"Written by {escape(writer(message))}"] if writer(message) else []
-    made += [escape(words) for words in describe_making(message)]
+    made += describe_making(message)
     return "\n\n".join(
         part for part in (searched, answer_markdown(message, address).strip(), f"*{', '.join(made)}*") if part
     )
