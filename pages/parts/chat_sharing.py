@@ -80,9 +80,9 @@ def _forget() -> None:
 @guarded
 def show_chat_sharing(chat: Chat) -> None:
     """What is in the dialog. Everything is read anew at each of its runs."""
-    if problem := st.session_state.pop(_PROBLEM, None):
+    if problem := st.session_state.get(_PROBLEM):
         show_error(problem)
-    if done := st.session_state.pop(_DONE, None):
+    if done := st.session_state.get(_DONE):
         st.success(done, icon=":material/check_circle:")
     with connect() as conn:
         people = participants(conn, chat.id)
@@ -99,8 +99,8 @@ def show_chat_sharing(chat: Chat) -> None:
 
 def _invite(chat: Chat, candidates: Sequence[Candidate], *, alone: bool) -> None:
     st.caption(
-        "Everybody in it sees all questions and answers, can ask, and can stop an answer. Answers are made only from what "
-        "all of you may read."
+        "Everybody in it sees all questions and answers, can ask, and can stop an answer. Answers are made only from "
+        "what all of you may read."
     )
     if not candidates:
         if alone:
@@ -187,7 +187,9 @@ def _ask_to_leave(chat: Chat) -> None:
 
 
 def _act(do: Callable[..., Any], said: str, *args: object) -> None:
-    """Callback: do it, and keep for the next drawing what came of it."""
+    """Callback: do it, and keep what came of it until the next act."""
+    for key in (_PROBLEM, _DONE):
+        st.session_state.pop(key, None)
     try:
         with connect() as conn:
             do(conn, *args)

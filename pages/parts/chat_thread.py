@@ -15,6 +15,7 @@ from pages.parts.answers import Growing, show_answer, show_question
 from pages.parts.chat_panels import toggle_panel
 from pages.parts.chat_presence import PresenceRow
 from pages.parts.chat_profile import Choice
+from pages.parts.chat_sharing import sharing_is_open
 from pages.parts.chat_view import ChatView
 from pages.parts.product import product
 from pages.parts.session import connect
@@ -143,7 +144,7 @@ def stand_by(chat: Chat, lookout: Lookout) -> PresenceRow:
     def watch() -> None:
         again = bool(rows)
         rows.append(PresenceRow(chat.id))
-        if again and lookout.changed():
+        if again and lookout.changed() and not sharing_is_open():
             st.rerun()
 
     st.fragment(watch, run_every=3, key="watch-chat")()
