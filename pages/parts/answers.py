@@ -45,7 +45,7 @@ def show_question(view: ChatView, message: Message) -> None:
     """The question as it was typed, whose it is, and what can be done with it."""
     with st.container(key=f"question-{message.id}", gap="xsmall"):
         if who := question_name(view.chat, message):
-            mark = badge(message.asked_by, who) if message.asked_by is not None else ""
+            mark = badge(message.asked_by, message.asker or who) if message.asked_by is not None else ""
             st.html(f'<div class="cs-person cs-bare">{mark}<b>{escape(who)}</b></div>')
         with st.chat_message("user", avatar=":material/person:"):
             if is_open("edit", message.id):
