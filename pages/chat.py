@@ -16,6 +16,7 @@ from pages.parts.chat_sources import Sources, begin_chat, read_sources, sources_
 from pages.parts.chat_thread import Lookout, act_on_click, follow, show_thread, stand_by
 from pages.parts.chat_view import ChatView
 from pages.parts.empty import empty_state, no_documents, not_ready, sample_questions
+from pages.parts.model_picker import chosen_model, model_picker, spending_note
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect, require_database, require_user
@@ -33,7 +34,7 @@ _ASKED = "asked_by_click"
 
 def show_chat(collection: Collection, progress: Progress) -> None:
     profiles = read_profiles(collection)
-    choice = Choice(profiles.chosen)
+    choice = Choice(profiles.chosen, chosen_model())
     act_on_click(choice)
     with connect() as conn:
         chats = list_chats(conn, collection.id)
@@ -44,7 +45,8 @@ def show_chat(collection: Collection, progress: Progress) -> None:
     sources = read_sources(collection, current)
     chat_list(chats, current.id if current else None)
     narrow = sources.scope is not None or bool(sources.also)
-    typed = question_input("these sources" if narrow else collection.name, left, collection, profiles)
+    show_made_with(collection, profiles, current)
+    typed = question_input("these sources" if narrow else collection.name, left)
     question = typed or st.session_state.pop(_ASKED, None)
     if question:
         try:
@@ -81,17 +83,25 @@ def read_view(collection: Collection, chat: Chat, profiles: Profiles, choice: Ch
     return ChatView(collection, chat, messages, shown_branch(messages), votes, profiles, choice, me)
 
 
-def question_input(asked: str, limit: Usage | None, collection: Collection, profiles: Profiles) -> str | None:
-    """Where questions to ``asked`` are typed, with how many are left today where that is limited."""
+def show_made_with(collection: Collection, profiles: Profiles, chat: Chat | None) -> None:
+    """The profile and the model of the next answer, above where the question is typed."""
+    with st.bottom, st.container(horizontal=True, vertical_alignment="center", gap="small", key="chat-made-with"):
+        profile_picker(collection, profiles)
+        model_picker()
+        spending_note(chat.id if chat else None)
+
+
+def question_input(asked: str, limit: Usage | None) -> str | None:
+    """Where questions to ``asked`` are typed, with how many are left today where that is limited.
+
+    By itself and in no container: only so does the page scroll on with an answer.
+    """
     words = f"Ask {asked}"
     if limit is not None:
         words += f" ({describe_left([limit]).rstrip('.')})"
-    with st.bottom, st.container(horizontal=True, vertical_alignment="center", gap="small", key="chat-made-with"):
-        if limit is not None and limit.left == 0:
-            whose = "You have" if limit.scope == "person" else "This collection has"
-            st.info(f"{whose} no questions left today. Days end at midnight UTC.", icon=":material/hourglass_bottom:")
-        profile_picker(collection, profiles)
-    # Not within the container above: only where it stands by itself does the page scroll on with an answer.
+    if limit is not None and limit.left == 0:
+        whose = "You have" if limit.scope == "person" else "This collection has"
+        st.info(f"{whose} no questions left today. Days end at midnight UTC.", icon=":material/hourglass_bottom:")
     return st.chat_input(words, max_chars=8000, key="question", disabled=limit is not None and limit.left == 0)
 
 

@@ -35,9 +35,10 @@ _EXCERPT = 240
 
 
 def vote_buttons(view: ChatView, message: Message) -> str:
-    """Thumb up and thumb down as HTML, with how many people pressed them."""
+    """Thumb up and thumb down as HTML; where several people can press them, with how many did."""
     mine = view.vote_of_mine(message.id)
-    ups, downs = view.votes_on(message.id, 1), view.votes_on(message.id, -1)
+    alone = view.chat.is_owner and not view.chat.shared
+    ups, downs = (0, 0) if alone else (view.votes_on(message.id, 1), view.votes_on(message.id, -1))
     return act_button(
         "up", message.id, "thumb_up", "Good answer", pressed=bool(mine and mine.vote == 1), count=ups
     ) + act_button("down", message.id, "thumb_down", "Bad answer", pressed=bool(mine and mine.vote == -1), count=downs)

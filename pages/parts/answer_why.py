@@ -45,7 +45,7 @@ def why_panel(view: ChatView, message: Message) -> None:
         if message.passages:
             left_out = frozenset(snapshot.left_out if snapshot else ())
             st.html(f'<ol class="cs-passages">{_passages(message, now, left_out)}</ol>')
-        with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             _lab_link(view, message, snapshot)
             answer_export_button(view.chat, message)
 

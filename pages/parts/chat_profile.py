@@ -65,8 +65,8 @@ def read_profiles(collection: Collection) -> Profiles:
     return Profiles(stored, default, None if chosen is None or chosen.is_default else chosen)
 
 
-def profile_picker(collection: Collection, profiles: Profiles, question: str = "") -> None:
-    """The profile in use, to be changed, and the way to the lab where it can be tried out on ``question``."""
+def profile_picker(collection: Collection, profiles: Profiles) -> None:
+    """The profile in use, to be changed, and the way to the lab, where settings can be tried out."""
     others = {str(one.id): one for one in profiles.stored if not one.is_default}
     st.session_state[_WIDGET] = "" if profiles.chosen is None else str(profiles.chosen.id)
     st.selectbox(
@@ -84,7 +84,7 @@ def profile_picker(collection: Collection, profiles: Profiles, question: str = "
         label="Tune",
         icon=":material/science:",
         help=_explain(profiles),
-        query_params=lab_query(collection.id, question, profiles.chosen.name if profiles.chosen else None),
+        query_params=lab_query(collection.id, "", profiles.chosen.name if profiles.chosen else None),
     )
 
 

@@ -36,12 +36,17 @@ def answer_markdown(message: Message, address: Address = no_address) -> str:
 def conversation_markdown(
     title: str, collections: Sequence[str], messages: Iterable[Message], now: datetime, address: Address = no_address
 ) -> str:
-    """A conversation, or one branch of it, from its first question on. ``now`` is said as the time of the export."""
+    """A conversation, or one branch of it, from its first question on. Times are said in the zone of ``now``.
+
+    Who asked is said where several people did.
+    """
+    messages = list(messages)
+    several = len({message.asked_by for message in messages if message.role == "user"}) > 1
     asked = ", ".join(escape(name) for name in collections)
     parts = [f"# {escape(title)}", f"Exported from Corpuscope at {_time(now)}. Asked: {asked}."]
     for message in messages:
         parts.append("---" if message.role == "user" else "")
-        parts.append(_question(message) if message.role == "user" else _answer(message, address))
+        parts.append(_question(message, now, several) if message.role == "user" else _answer(message, address))
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -81,9 +86,9 @@ def _passages(message: Message, snapshot: Snapshot | None) -> str:
     return f"{read:,} {noun} read"
 
 
-def _question(message: Message) -> str:
-    who = f"**{escape(message.asker)}**, " if message.asker else ""
-    return f"{who}{_time(message.created_at)}\n\n{quoted(message.content)}"
+def _question(message: Message, now: datetime, several: bool) -> str:
+    who = f"**{escape(message.asker or 'Somebody who left')}**, " if several else ""
+    return f"{who}{_time(message.created_at.astimezone(now.tzinfo))}\n\n{quoted(message.content)}"
 
 
 def _answer(message: Message, address: Address) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from rag.chat.chat_records import Citation, Message, Passage, PhaseNote
 from rag.chat.snapshots import SearchedPlace, Snapshot
@@ -43,7 +44,7 @@ def passage(number: int, name: str, title: str | None = None, page: int | None =
     return Passage(number, DOCUMENT, number, name, title, 1, 0, 50, page, "text", 0.5, None, 0.5)
 
 
-QUESTION = message(1, "user", "How long?\n\n# really", asker="Ada [x](y)")
+QUESTION = message(1, "user", "How long?\n\n# really", asked_by=UUID(int=8), asker="Ada [x](y)")
 ANSWER = message(
     2,
     "assistant",
@@ -79,14 +80,21 @@ def test_how_an_answer_ended_is_said() -> None:
 
 
 def test_a_conversation_says_who_asked_what_was_searched_for_and_what_it_took() -> None:
-    text = conversation_markdown("About *pumps*", ["Pumps", "Lakes"], [QUESTION, ANSWER], NOW)
+    gone = message(3, "user", "And now?", parent_id=ANSWER.id)
+    text = conversation_markdown("About *pumps*", ["Pumps", "Lakes"], [QUESTION, ANSWER, gone], NOW)
     assert text.startswith(
         "# About \\*pumps\\*\n\nExported from Corpuscope at 23 November 2026, 02:40 UTC. Asked: Pumps, "
     )
     assert "**Ada \\[x\\](y)**, 23 November 2026, 02:40 UTC\n\n> How long?  \n>\n> \\# really" in text
     assert "Searched for: How long is the warranty?" in text
     assert "*Written by big-one, 3.2 s, 2 of 9 passages read, about 40 tokens, 20 a second*" in text
-    assert text.endswith("*\n")
+    assert text.endswith("**Somebody who left**, 23 November 2026, 02:40 UTC\n\n> And now?\n")
+
+
+def test_times_are_of_the_readers_zone_and_one_person_is_not_named() -> None:
+    text = conversation_markdown("Pumps", ["Pumps"], [QUESTION, ANSWER], NOW.astimezone(ZoneInfo("Europe/Berlin")))
+    assert text.count("23 November 2026, 03:40 CET") == 2
+    assert "Ada" not in text
 
 
 def test_what_made_an_answer_is_said_in_few_words() -> None:
