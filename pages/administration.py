@@ -1,4 +1,4 @@
-"""Administration: people and invitations, limits, collections from outside, and what was done."""
+"""Administration: people and invitations, limits, chat models, collections from outside, and what was done."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pages.parts.confirmation import show_refusal
 from pages.parts.guard import is_guarded
 from pages.parts.invitations import show_invitations
 from pages.parts.limits_overview import show_limits
+from pages.parts.model_check import show_models
 from pages.parts.notices import show_notices
 from pages.parts.one_person import describe_one_person
 from pages.parts.people_overview import show_people
@@ -21,6 +22,7 @@ _VIEWS: dict[str, Callable[[], None]] = {
     "People": show_people,
     "Invitations": show_invitations,
     "Limits": show_limits,
+    "Models": show_models,
     "Collections": show_all_collections,
     "Activity": show_all_activity,
 }
@@ -28,7 +30,7 @@ _VIEWS: dict[str, Callable[[], None]] = {
 
 def show_views() -> None:
     """One part at a time; which, is in the address."""
-    names = list(_VIEWS) if is_guarded() else ["Limits", "Collections", "Activity"]
+    names = list(_VIEWS) if is_guarded() else ["Limits", "Models", "Collections", "Activity"]
     view = st.segmented_control(
         "View",
         names,

@@ -88,6 +88,9 @@ def make_parser() -> ArgumentParser:
     _add_map(add("map", _command("cli_map"), "Make a map of a collection, list its maps, watch, cancel or delete one."))
     _add_trash(add("trash", _command("cli_trash"), "List deleted documents, restore some, or empty the trash."))
     _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
+    _add_chat_models(
+        add("chat-models", _command("cli_chat_models"), "List the chat models that the server offers, or test one.")
+    )
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
     add("migrate", _command("cli_status", "run_migrate"), "Bring the database schema up to date.")
@@ -245,6 +248,11 @@ def _add_models(parser: ArgumentParser) -> None:
     parser.add_argument("--hosted", action="store_true", help="of the server that OPENAI_BASE_URL names")
     parser.add_argument("--dimensions", metavar="N", type=_positive, help="numbers of a hosted model's vector")
     parser.add_argument("--window", metavar="N", type=_positive, help="tokens that a hosted model reads")
+
+
+def _add_chat_models(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "check"), nargs="?", default="list")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="which one is tested; CHAT_MODEL without it")
 
 
 def _add_reset_password(parser: ArgumentParser) -> None:

@@ -59,11 +59,11 @@ def test_without_sign_in_there_is_one_person_and_what_else_there_is(open_page: O
     assert "one person, who works without signing in" in said(app)
     assert "AUTH=oidc" in said(app)
     (views,) = app.get("button_group")
-    assert list(views.options) == ["Limits", "Collections", "Activity"]  # type: ignore[union-attr]
+    assert list(views.options) == ["Limits", "Models", "Collections", "Activity"]  # type: ignore[union-attr]
     assert "Each collection" in said(app)
 
 
-@pytest.mark.parametrize("view", ["People", "Invitations", "Limits", "Collections", "Activity"])
+@pytest.mark.parametrize("view", ["People", "Invitations", "Limits", "Models", "Collections", "Activity"])
 def test_others_are_refused_whichever_part_they_ask_for(
     visitors: Visitors, ben: UUID, database: Database, view: str
 ) -> None:
