@@ -44,6 +44,7 @@ class AnswerWriter:
         self._buffer = ""
         self._seq = 0
         self._looked = 0.0
+        self._wrote = 0.0
 
     def enter(
         self,
@@ -62,7 +63,7 @@ class AnswerWriter:
         self.flush()
         self._leave(before)
         self._phase = phase
-        self._looked = 0.0  # the first words of a phase are not kept waiting
+        self._wrote = 0.0  # the first words of a phase are not kept waiting
         self._notes.append(PhaseNote(phase, _now(), detail, None))
         self._save(kind, model, standalone)
 
@@ -79,8 +80,8 @@ class AnswerWriter:
     def write(self, text: str) -> None:
         """Add text; it is stored when the last write is long enough ago. An empty text only looks for a stop."""
         self.add(text)
-        waited = time.monotonic() - self._looked
-        if (self._buffer and waited >= WRITE_EVERY_S) or waited >= _LOOK_EVERY_S:
+        now = time.monotonic()
+        if (self._buffer and now - self._wrote >= WRITE_EVERY_S) or now - self._looked >= _LOOK_EVERY_S:
             self.flush()
 
     def add(self, text: str) -> None:
@@ -95,9 +96,11 @@ class AnswerWriter:
             stop = answer_rows.hold(conn, self.attempt)
             if self._buffer:
                 answer_rows.append_delta(conn, self.attempt, self._seq + 1, self._buffer)
-        self._seq += bool(self._buffer)
-        self._buffer = ""
         self._looked = time.monotonic()
+        if self._buffer:
+            self._seq += 1
+            self._buffer = ""
+            self._wrote = self._looked
         if stop:
             raise Stopped
 

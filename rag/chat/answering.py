@@ -198,8 +198,9 @@ class _Answer:
     def _settle(self) -> None:
         """Count what the model cost before the next question may begin, and keep it with the answer."""
         asker, dictation = self.attempt.asker, self.dictation
-        if asker is None or dictation is None or not dictation.used.total:
+        if asker is None or dictation is None or dictation.settled or not dictation.used.total:
             return
+        dictation.settled = True
         with self.database.as_worker() as conn:
             spending.record(conn, self.settings, self.attempt.chat_id, asker, dictation.model.name, dictation.used)
         if self.snapshot is not None and dictation.written.total:

@@ -32,6 +32,8 @@ class Dictation:
     def __init__(self, model: ChatModel, writer: AnswerWriter) -> None:
         self.model = model
         self.used = Usage(0, 0, exact=True)
+        #: Whether that was counted against the caps.
+        self.settled = False
         #: Of the answer alone: its own tokens, and seconds to its first word and from there to its last.
         self.written = Usage(0, 0, exact=True)
         self.first_word_s: float | None = None

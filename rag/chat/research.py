@@ -164,6 +164,8 @@ class Research:
 
     def _describe(self, harvest: Harvest, manner: str) -> str:
         read = count(len({one.passage.document_id for one in harvest.found}), "document")
+        if missing := len(set(self._attempt.collections) - {ground.collection_id for ground in self.grounds}):
+            manner += f"; {count(missing, 'collection')} could not be searched"
         if len(self.grounds) == 1:
             return f"Found {count(harvest.hits, 'passage')} in {read}{self.where} ({manner})"
         best = f"the best {len(harvest.found)} in {read}"

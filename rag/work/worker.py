@@ -210,7 +210,8 @@ def _is_ours(workplace: Workplace, lease: Lease) -> bool:
 def give_up_answer(conn: Connection[Any], job: Job, reason: str, hint: str) -> None:
     """Say in the chat that there will be no answer."""
     if message := job.subject("message"):
-        fail_answer(conn, message, reason, hint)
+        # What the queue says of files helps nobody here.
+        fail_answer(conn, message, reason, "Try again; if it fails again, the log has more." if job.kills else hint)
     jobs.finish(conn, [job])
 
 

@@ -266,6 +266,7 @@ def test_a_collection_that_the_asker_may_not_see_is_left_out(library: Library, b
     assert answer.phase == "complete"
     assert "birds.txt" not in {passage.document for passage in answer.passages}
     assert [place.collection for place in snapshot(answer).indexes] == [library.collection]
+    assert "1 collection could not be searched" in answer.phases[1].detail
 
 
 # What is kept, and what is left out -----------------------------------------------------------------------------------
