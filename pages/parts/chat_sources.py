@@ -28,8 +28,8 @@ from rag.retrieval.scopes import scope_names
 ALSO = "also"
 #: Collections that one conversation asks beside its own.
 MOST_COLLECTIONS = 7
-#: Documents that can be chosen from; with more of them, selections are made on the map.
-MOST_DOCUMENTS = 1000
+#: Documents that are listed at once; in a collection with more of them they are looked for by name.
+MOST_DOCUMENTS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,15 @@ def begin_chat(conn: psycopg.Connection[Any], collection: Collection, sources: S
     return chat_id
 
 
-def sources_bar(collection: Collection, chat: Chat | None, sources: Sources) -> None:
-    """What answers are made from and, for whoever began the conversation, the way to change that."""
+def sources_bar(collection: Collection, chat: Chat | None, sources: Sources, most: int = MOST_DOCUMENTS) -> None:
+    """What answers are made from and, for whoever began the conversation, the way to change that.
+
+    ``most`` documents are listed at once.
+    """
     with connect() as conn:
         known = {one.id: one for one in list_collections(conn)}
         whole = whole_documents(conn, sources.scope) if sources.scope is not None else None
         saved = scope_names(conn, collection.id)
-        documents = list_searchable(conn, collection.id, MOST_DOCUMENTS)
     others = [one.name for key in sources.also if (one := known.get(key)) is not None]
     label = describe_sources(collection.name, others) if sources.scope is None else "Change"
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chat-sources"):
@@ -86,7 +88,7 @@ def sources_bar(collection: Collection, chat: Chat | None, sources: Sources) -> 
         with st.popover(label, icon=":material/database:", key="ask-what", type="tertiary"), st.container(width=380):
             st.caption("From the next question on, answers are made from these.")
             _pick_collections(collection, chat, sources, list(known.values()))
-            _pick_documents(collection, chat, documents, whole or [])
+            _pick_documents(collection, chat, whole or [], most)
             _pick_selection(collection, chat, sources, saved, whole)
 
 
@@ -106,7 +108,7 @@ def _pick_collections(collection: Collection, chat: Chat | None, sources: Source
     key = f"also-{collection.id}"
     st.session_state[key] = [str(one) for one in sources.also if str(one) in names]
     st.multiselect(
-        "Other collections beside it",
+        "Also in these collections",
         list(names),
         format_func=lambda one: names.get(one, ""),
         key=key,
@@ -130,9 +132,8 @@ def _ask_collections(collection: Collection, chat: Chat | None, key: str) -> Non
         set_collections(conn, chat.id, chosen)
 
 
-def _pick_documents(
-    collection: Collection, chat: Chat | None, documents: Sequence[NamedDocument], chosen: Sequence[NamedDocument]
-) -> None:
+def _pick_documents(collection: Collection, chat: Chat | None, chosen: Sequence[NamedDocument], most: int) -> None:
+    documents = _offered_documents(collection, most)
     names = {str(one.id): one.name for one in (*chosen, *documents)}
     key = f"asked-{collection.id}"
     st.session_state[key] = [str(one.id) for one in chosen]
@@ -141,12 +142,23 @@ def _pick_documents(
         list(names),
         format_func=lambda one: names.get(one, ""),
         key=key,
-        placeholder="All documents",
+        placeholder="All documents" if documents else "Type a part of a name above",
         on_change=_ask_documents,
         args=(collection, chat, key),
     )
-    if len(documents) == MOST_DOCUMENTS:
-        st.caption(f"The first {MOST_DOCUMENTS:,} by name. Any others are selected on the map, on **Explore**.")
+
+
+def _offered_documents(collection: Collection, most: int) -> list[NamedDocument]:
+    """All of a small collection; of a large one those whose names contain what is typed."""
+    part = ""
+    if collection.document_count > most:
+        part = st.text_input(
+            "Find documents by name", key=f"asked-part-{collection.id}", placeholder="A part of the name", max_chars=200
+        )
+        if not part.strip():
+            return []
+    with connect() as conn:
+        return list_searchable(conn, collection.id, most, part)
 
 
 def _ask_documents(collection: Collection, chat: Chat | None, key: str) -> None:

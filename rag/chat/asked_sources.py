@@ -20,14 +20,15 @@ class NamedDocument(NamedTuple):
     name: str
 
 
-def list_searchable(conn: Connection[Any], collection_id: UUID, most: int) -> list[NamedDocument]:
-    """The collection's documents that have a text, by name; ``most`` of them."""
+def list_searchable(conn: Connection[Any], collection_id: UUID, most: int, part: str = "") -> list[NamedDocument]:
+    """Documents of the collection that have a text and, in any case, ``part`` in their name; ``most``, by name."""
     rows = conn.execute(
         """
         select id, name from public.documents
-        where collection_id = %s and char_count > 0 and trashed_at is null order by lower(name), id limit %s
+        where collection_id = %s and char_count > 0 and trashed_at is null and strpos(lower(name), lower(%s)) > 0
+        order by lower(name), id limit %s
         """,
-        [collection_id, most],
+        [collection_id, part.replace("\x00", "").strip(), most],
     )
     return [NamedDocument(*row) for row in rows]
 

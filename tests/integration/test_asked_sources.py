@@ -31,6 +31,8 @@ def test_documents_become_a_selection_of_their_whole_texts(library: Library) -> 
     with library.database.as_user(library.user) as conn:
         assert [one.name for one in list_searchable(conn, library.collection, 9)] == ["Lake.txt", "pump.md"]
         assert [one.id for one in list_searchable(conn, library.collection, 1)] == [lake]
+        assert [one.id for one in list_searchable(conn, library.collection, 9, " PUMP")] == [pump]
+        assert list_searchable(conn, library.collection, 9, "%") == []
         scope = scope_of_documents(conn, library.collection, [pump, lake])
         assert read_scope(conn, scope).size == "2 passages of 2 documents"
         assert whole_documents(conn, scope) == [(lake, "Lake.txt"), (pump, "pump.md")]

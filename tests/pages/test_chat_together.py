@@ -153,7 +153,7 @@ def test_what_is_asked_in_words() -> None:
     assert describe_sources("A", ["B", "C"]) == "A and 2 other collections"
 
 
-def draw_sources(collection, chat) -> None:  # type: ignore[no-untyped-def]
+def draw_sources(collection, chat, most=300) -> None:  # type: ignore[no-untyped-def]
     from pages.parts import shell
     from pages.parts.chat_sources import read_sources, sources_bar
     from pages.parts.session import connect
@@ -163,7 +163,7 @@ def draw_sources(collection, chat) -> None:  # type: ignore[no-untyped-def]
     shell._navigated = True
     with connect() as conn:
         home, current = get_collection(conn, collection), get_chat(conn, chat) if chat else None
-    sources_bar(home, current, read_sources(home, current))
+    sources_bar(home, current, read_sources(home, current), most)
 
 
 def asked(library: Library, chat: Chat) -> tuple[str | None, list[str]]:
@@ -231,6 +231,21 @@ def test_a_collection_that_a_participant_may_not_open_is_refused_in_words(
     app.multiselect(key=f"also-{home}").select(str(other)).run()
     assert "no member of “Second”" in texts(app)
     assert asked(shelf, chat) == (None, ["Library"])
+
+
+def test_documents_of_a_large_collection_are_looked_for_by_name(
+    visitors: Visitors, shelf: Library, alice: UUID
+) -> None:
+    chat, home = begin(shelf), shelf.collection
+    lake = shelf.value("select id from public.documents where name = 'lake.txt'")
+    app = visitors.draw(alice, draw_sources, home, chat.id, 1)
+    assert app.multiselect(key=f"asked-{home}").options == []
+    app.text_input(key=f"asked-part-{home}").set_value("LAKE").run()
+    assert app.multiselect(key=f"asked-{home}").options == ["lake.txt"]
+    app.multiselect(key=f"asked-{home}").select(str(lake)).run()
+    app.text_input(key=f"asked-part-{home}").set_value("pump").run()
+    assert app.multiselect(key=f"asked-{home}").options == ["lake.txt", "pump.md"]
+    assert asked(shelf, chat) == ("1 passage of 1 document", ["Library"])
 
 
 def test_participants_see_what_is_asked_and_do_not_choose_it(visitors: Visitors, shelf: Library, bob: UUID) -> None:
