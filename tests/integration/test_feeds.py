@@ -183,7 +183,7 @@ def test_text_reaches_a_viewer_by_the_hint_not_by_polling(feed: Feed, library: L
 
 def test_a_second_attempt_is_a_restart_for_who_saw_the_first(feed: Feed, library: Library) -> None:
     message = library.ask()
-    with StandInOpenAI(chat=[Say(["stale "] * 300, delay_s=0.05), Say(["fresh"])]) as provider:
+    with StandInOpenAI(chat=[Say(["stale "] * 300, delay_s=0.05), Say(["fresh [1]"])]) as provider:
         settings = settings_for(provider.base_url)
         events: list[AnswerEvent] = []
         with in_thread(lambda: library.answer(message, settings)):
@@ -192,7 +192,7 @@ def test_a_second_attempt_is_a_restart_for_who_saw_the_first(feed: Feed, library
                 wait_until(lambda: any(event.kind == "text" for event in events))
                 library.answer(message, settings)
     assert [event.kind for event in events].count("restart") == 1
-    assert text_of(events) == "fresh"
+    assert text_of(events) == "fresh [1]"
 
 
 def test_a_failure_and_a_stop_are_ends_too(feed: Feed, library: Library) -> None:
