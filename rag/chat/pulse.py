@@ -11,8 +11,8 @@ from psycopg import Connection
 def read_pulse(conn: Connection[Any], chat_id: UUID) -> tuple[Any, ...] | None:
     """A value that differs whenever something of the chat does that its page shows beside the text of growing answers.
 
-    That is its title, what it asks, who takes part, which messages there are and in which state, and votes. None for
-    a chat that the person doesn't see (any more).
+    That is its title, what it asks, who takes part, which messages there are and in which state, which of them are
+    checked, and votes. None for a chat that the person doesn't see (any more).
     """
     return conn.execute(
         """
@@ -23,7 +23,9 @@ def read_pulse(conn: Connection[Any], chat_id: UUID) -> tuple[Any, ...] | None:
             (select array_agg((m.id, m.phase in ('complete', 'failed', 'stopped'), m.stop_requested) order by m.id)
                 ::text from public.messages m where m.chat_id = c.id),
             (select array_agg((v.message_id, v.user_id, v.vote, v.reason) order by v.message_id, v.user_id)::text
-             from public.message_votes v join public.messages m on m.id = v.message_id where m.chat_id = c.id)
+             from public.message_votes v join public.messages m on m.id = v.message_id where m.chat_id = c.id),
+            (select count(*) from public.message_support s join public.messages m on m.id = s.message_id
+             where m.chat_id = c.id and s.ordinal = 1)
         from public.chats c where c.id = %s
         """,
         [chat_id],
