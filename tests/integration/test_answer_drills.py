@@ -14,10 +14,12 @@ from uuid import UUID
 import pytest
 
 from rag.chat.chat_records import AnswerEvent
+from rag.chat.chats import create_chat, retry_answer
 from rag.chat.feeds import Feed, tail_answer
 from rag.store.bootstrap import ensure_user
 from rag.store.database import Database, connect, open_embedded
 from rag.store.postgres import EmbeddedPostgres
+from rag.work.jobs import KILLS_LIMIT
 from tests.integration.library import LAKE, PUMP, Library, in_thread, wait_until
 from tests.standin_openai import Say, StandInOpenAI
 
@@ -99,6 +101,27 @@ def test_a_worker_killed_while_it_writes_is_replaced_and_the_viewer_is_told(libr
     assert "".join(event.text for event in after) == FINAL
     assert "stale" in "".join(event.text for event in events)
     assert library.value("select count(*) from public.message_deltas where text like '%%stale%%'") == 0
+
+
+@pytest.mark.drill
+def test_an_answer_that_kills_its_workers_fails_in_words_and_the_next_question_is_answered(library: Library) -> None:
+    with library.database.as_user(library.user) as conn:
+        chat = create_chat(conn, library.collection)
+    deadly, waiting = library.ask(chat=chat), library.ask("What does the Falcon pump weigh?", chat=chat)
+    with library.database.as_worker() as conn:
+        assert conn.execute("select count(*) from pgmq.q_answer").fetchone() == (1,), "the second one waits"
+        conn.execute("update pgmq.q_answer set read_ct = %s", [KILLS_LIMIT])
+    with StandInOpenAI(default_chat=Say([FINAL])) as provider, worker(library, provider) as running:
+        wait_for(running, lambda: library.read(deadly).finished and library.read(waiting).finished)
+        failed = library.read(deadly)
+        assert (failed.phase, failed.error) == ("failed", "The worker stopped unexpectedly while answering.")
+        assert failed.error_hint
+        assert "file" not in failed.error_hint
+        assert library.read(waiting).content == FINAL
+        with library.database.as_user(library.user) as conn:
+            assert retry_answer(conn, deadly)
+        wait_for(running, lambda: library.read(deadly).finished)
+    assert library.read(deadly).content == FINAL
 
 
 @pytest.mark.drill
