@@ -18,6 +18,7 @@ from rag.store.database import Database
 from tests.integration.library import Library
 from tests.pages.conftest import OpenPage
 from tests.pages.reading import texts
+from tests.pages.test_chat_page import worker
 from tests.standin_openai import Models, StandInOpenAI, Status
 
 KEY = "sk-standin-0123456789abcdef"
@@ -59,7 +60,8 @@ def test_the_picked_model_is_in_the_address_and_goes_with_the_question(
     assert picker(app) == ["stand-in (default)", "large"]
     next(box for box in app.selectbox if box.key == "chat_model").select("large").run()
     assert app.query_params["model"] in ("large", ["large"])
-    app.chat_input[0].set_value("How long is the warranty?").run(timeout=30)
+    with worker(library):
+        app.chat_input(key="question").set_value("How long is the warranty?").run()
     wanted = library.value("select wanted_model from public.messages where role = 'assistant'")
     assert wanted == "large"
 
