@@ -201,6 +201,9 @@ def deleting(person: PersonRow, gone: Removal) -> Act:
     if gone.chats:
         verb = "is" if gone.chats == 1 else "are"
         effects.append(f"{count(gone.chats, 'chat')} of theirs {verb} deleted, with all answers.")
+    if gone.passed_chats:
+        verb = "passes" if gone.passed_chats == 1 else "pass"
+        effects.append(f"{count(gone.passed_chats, 'shared chat')} of theirs {verb} to somebody who takes part.")
     if gone.inherited_collections:
         number = len(gone.inherited_collections)
         owned = f"{count(number, 'collection')} that nobody else owns {'passes' if number == 1 else 'pass'} to **you**"

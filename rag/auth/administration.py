@@ -56,7 +56,7 @@ class PersonRow:
 class Removal:
     """What deleting an account would do: ``inherited_collections`` pass to whoever deletes it, ``chats`` go.
 
-    Chats that somebody else goes on with pass to them.
+    Of those that they share, ``passed_chats`` pass to somebody who takes part.
     """
 
     inherited_collections: list[str]
@@ -65,6 +65,7 @@ class Removal:
     sessions: int
     files: int
     invitations: int
+    passed_chats: int = 0
 
 
 @dataclass(frozen=True, slots=True)

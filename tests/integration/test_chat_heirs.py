@@ -26,12 +26,12 @@ def circle(database: Database) -> Circle:
     return made
 
 
-def remove(circle: Circle, person: UUID) -> int:
-    """Delete the account as an administrator; how many conversations that was said to cost."""
+def remove(circle: Circle, person: UUID) -> tuple[int, int]:
+    """Delete the account as an administrator; how many conversations were said to go, and to pass on."""
     with circle.database.as_user(ADA) as conn:
-        said = describe_removal(conn, person).chats
+        said = describe_removal(conn, person)
         delete_person(conn, person)
-    return said
+    return said.chats, said.passed_chats
 
 
 def people(circle: Circle, chat: UUID, person: UUID) -> list[tuple[str, bool]]:
@@ -50,7 +50,7 @@ def test_a_shared_conversation_passes_to_who_takes_part_the_longest(circle: Circ
     circle.ask(own)
     answer = circle.ask(shared)
     circle.finish(answer)
-    assert remove(circle, ALICE) == 1
+    assert remove(circle, ALICE) == (1, 1)
     assert run_as_owner(circle.database, "select id from public.chats") == [(shared,)]
     assert people(circle, shared, BOB) == [("Carol", True), ("Bob", False)]
     with circle.database.as_user(CAROL) as conn:
@@ -61,7 +61,7 @@ def test_a_shared_conversation_passes_to_who_takes_part_the_longest(circle: Circ
 def test_nobody_inherits_what_they_do_not_see(circle: Circle) -> None:
     chat = circle.chat(CAROL)
     circle.expel(circle.one, CAROL)
-    assert remove(circle, ALICE) == 1
+    assert remove(circle, ALICE) == (1, 0)
     assert run_as_owner(circle.database, "select id from public.chats where id = %s", chat) == []
 
 
