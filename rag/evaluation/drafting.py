@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from contextlib import closing
 from typing import Any
 
-from rag.chat.llm import ChatModel
 from rag.chat.prompts import Turn
+from rag.chat.replies import configured_model
 from rag.errors import ProviderError
 from rag.evaluation.draft_requests import (
     DraftRequest,
@@ -26,9 +25,9 @@ from rag.evaluation.draft_requests import (
     store_draft,
 )
 from rag.evaluation.errand import Errand
+from rag.evaluation.paid_replies import ask_model
 from rag.evaluation.phrases import find_phrase
 from rag.evaluation.phrasing import Phrased, phrase_question
-from rag.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 _TRIES = 4
 #: Replies of the model in a row that can't be used, after which it is given up on.
 _PATIENCE = 5
-_MAX_REPLY = 20_000
 _MAX_QUESTION = 400
 
 _RULES = """You write test questions for a search engine. You get one passage of a document, between lines that hold \
@@ -66,7 +64,7 @@ class _Drafting:
         self.errand = errand
         self.request = request
         self.made = request.made
-        self.model = _chat_model(errand.settings)
+        self.model = configured_model(errand.settings)
         self.unusable = 0
 
     def go(self) -> None:
@@ -96,7 +94,8 @@ class _Drafting:
             return phrase_question(
                 source.text, document=document, headings=source.heading_path, language=source.language
             )
-        phrased = read_reply(_reply(self.model, self.errand, source.text), source.text)
+        reply = ask_model(self.errand, self.model, self.request.created_by, build_turns(source.text))
+        phrased = read_reply(reply, source.text)
         self.unusable = 0 if phrased else self.unusable + 1
         if self.unusable >= _PATIENCE:
             raise ProviderError(
@@ -120,31 +119,13 @@ class _Drafting:
             end_request(conn, self.request.id, state, reason)
 
 
-def _chat_model(settings: Settings) -> ChatModel | None:
-    if not settings.chat_model:
-        return None
-    return ChatModel(
-        settings.chat_model,
-        api_key=settings.openai_api_key.get_secret_value(),
-        base_url=settings.openai_base_url,
-        silence_s=settings.chat_timeout_s,
-    )
-
-
-def _reply(model: ChatModel, errand: Errand, passage: str) -> str:
+def build_turns(passage: str) -> list[Turn]:
+    """What the model is told of one passage, which stands between marks that nobody can foresee."""
     fence = secrets.token_hex(8)
-    turns: list[Turn] = [
+    return [
         {"role": "system", "content": _RULES.format(fence=fence)},
         {"role": "user", "content": f"{fence}\n{passage}\n{fence}"},
     ]
-    reply = ""
-    with closing(model.stream(turns)) as pieces:
-        for piece in pieces:
-            errand.check()
-            reply += piece
-            if len(reply) > _MAX_REPLY:
-                break
-    return reply
 
 
 def read_reply(reply: str, passage: str) -> Phrased | None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from rag.chat.llm import ChatModel
 from rag.chat.prompts import Turn
-from rag.chat.replies import configured_model, read_object, whole_reply
+from rag.chat.replies import configured_model, read_object
 from rag.errors import InvalidInput, NotAllowed, ProviderError
 from rag.evaluation.errand import Errand
+from rag.evaluation.paid_replies import ask_model
 from rag.mapping.naming_rows import (
     NamingRequest,
     Unnamed,
@@ -98,7 +99,8 @@ class _Naming:
         """No transaction is open while the model writes."""
         with self._as_asker() as conn:
             groups = read_unnamed(conn, self.request.map_id, numbers, passages=_PASSAGES, longest=_LONGEST_PASSAGE)
-        names = read_names(whole_reply(model, build_turns(groups), self.errand.check), numbers)
+        assert self.request.asker is not None  # or there would be no groups
+        names = read_names(ask_model(self.errand, model, self.request.asker, build_turns(groups)), numbers)
         self.unusable = 0 if names else self.unusable + 1
         if self.unusable >= self.patience:
             raise ProviderError(

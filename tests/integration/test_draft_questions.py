@@ -89,6 +89,19 @@ def test_a_chat_model_writes_them(database: Database, questions: int, alice: UUI
         assert question.text == "How long may I bring the Falcon pump back?"
 
 
+def test_what_drafting_costs_is_the_asker_s_and_capped(database: Database, questions: int, alice: UUID) -> None:
+    reply = json.dumps({"question": "How long may I bring the Falcon pump back?", "quote": "27 months"})
+    with StandInOpenAI(default_chat=Say([reply], usage=(400, 100))) as server:
+        settings = settings_for(server.base_url).model_copy(update={"chat_tokens_per_day": 500})
+        draft(errand(database, settings), ask_for(database, alice, questions, 3))
+    done = outcome(database, alice, questions)
+    assert (done.state, done.made) == ("failed", 1)
+    assert "500 of 500 tokens" in str(done.reason)
+    with database.as_user(alice) as conn:
+        used = conn.execute("select tokens from public.my_model_use() where scope = 'person'").fetchone()
+    assert used == (500,)
+
+
 def test_only_a_selection_is_asked_about(database: Database, library: Library, questions: int, alice: UUID) -> None:
     lake = library.value("select id from public.documents where name = 'lake.txt'")
     with database.as_user(alice) as conn:
