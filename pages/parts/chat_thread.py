@@ -8,8 +8,9 @@ from uuid import UUID
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.parts.addresses import read_uuid
 from pages.parts.answer_acts import Click, dispatch, last_click, listen
-from pages.parts.answer_branches import newer_elsewhere, show_branch
+from pages.parts.answer_branches import AT, newer_elsewhere, show_branch
 from pages.parts.answer_votes import judge_by_click, vote_by_click
 from pages.parts.answers import Growing, show_answer, show_question
 from pages.parts.chat_panels import toggle_panel
@@ -25,7 +26,10 @@ from rag.chat.chats import regenerate_answer
 from rag.chat.pulse import read_pulse
 from rag.errors import CorpuscopeError
 
+#: Messages that are drawn at first, and that are added by going back.
+MOST = 20
 _DRAWN = "chat_drawn"
+_FIRST = "chat_first"
 
 
 def act_on_click(choice: Choice) -> None:
@@ -57,10 +61,13 @@ def _answer_again(click: Click, choice: Choice) -> None:
 
 def show_thread(view: ChatView) -> Growing | None:
     """Draw the branch; the first answer on it that isn't finished is returned, to be followed at last."""
-    with _place([message.id for message in view.shown]):
+    begin = _begin(view)
+    with _place([message.id for message in view.shown[begin:]]):
         listen()
+        if begin:
+            _offer_earlier(view, begin)
         growing: Growing | None = None
-        for message in view.shown:
+        for message in view.shown[begin:]:
             if message.role == "user":
                 show_question(view, message)
             elif message.finished:
@@ -78,6 +85,34 @@ def show_thread(view: ChatView) -> Growing | None:
                 args=(None,),
             )
     return growing
+
+
+def _begin(view: ChatView) -> int:
+    """Where on its branch the page begins: a browser takes seconds over very many messages.
+
+    It stays where it is while the conversation goes on, and goes back as far as the message that the address names.
+    """
+    places = {message.id: place for place, message in enumerate(view.shown)}
+    first = st.session_state.get(_FIRST)
+    begin = places.get(first, max(0, len(view.shown) - MOST))
+    named = read_uuid(AT)
+    begin = min(begin, max(0, places[named] - 1)) if named in places else begin
+    st.session_state[_FIRST] = view.shown[begin].id if view.shown else None
+    return begin
+
+
+def _offer_earlier(view: ChatView, begin: int) -> None:
+    def show_earlier() -> None:
+        st.session_state[_FIRST] = view.shown[max(0, begin - MOST)].id
+
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        st.button(
+            f"Show earlier messages ({begin:,})",
+            icon=":material/arrow_upward:",
+            key="earlier_messages",
+            type="tertiary",
+            on_click=show_earlier,
+        )
 
 
 def _place(shown: list[UUID]) -> DeltaGenerator:
@@ -143,7 +178,7 @@ def stand_by(chat: Chat, lookout: Lookout) -> PresenceRow:
     @guarded
     def watch() -> None:
         again = bool(rows)
-        rows.append(PresenceRow(chat.id))
+        rows.append(PresenceRow(chat))
         if again and lookout.changed() and not sharing_is_open():
             st.rerun()
 

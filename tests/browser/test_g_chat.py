@@ -262,8 +262,9 @@ def test_three_people_read_one_answer_as_it_is_written(
         ada.reload(wait_until="commit")
         expect(answer_of(cy)).to_contain_text("28 days of paid leave")
         expect(answer_of(ada)).to_contain_text("28 days of paid leave")
-
+        expect(ben.locator(".cs-people")).to_contain_text("Cy Okafor")
         assert place.answer(chat).phase == "generating", "too slow a machine: the third was to join in the middle"
+        expect(answer_of(ben)).to_contain_text("the Friday before")
         shoot(ben, "chat-shared-light")
         shoot(cy, "chat-shared-dark")
         for tab in (ada, ben, cy):
@@ -316,10 +317,12 @@ def test_a_conversation_is_shared_by_its_dialog_and_left(ada: Page, ben: Page, p
     ada.keyboard.press("Escape")
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog).to_contain_text("Ben Ito (ben@example.org) can open it now")
+    ada.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
     go_to(ben, place)
     ben.get_by_role("button", name="Between Ada and Ben").click()
     expect(ben).to_have_url(re.compile(str(chat)))
-
+    expect(ben.locator(".cs-people")).to_contain_text("Ada Brook")
     ben.get_by_role("button", name="People", exact=True).click()
     theirs = ben.get_by_role("dialog")
     expect(theirs.get_by_role("button", name="Add")).to_have_count(0)
