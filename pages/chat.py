@@ -10,7 +10,7 @@ from pages.parts.addresses import read_uuid
 from pages.parts.answer_branches import AT, show_branch, shown_branch
 from pages.parts.chat_export import export_button
 from pages.parts.chat_list import chat_list, chat_menu, menu_is_open, open_chat
-from pages.parts.chat_profile import Choice, Profiles, profile_picker, read_profiles
+from pages.parts.chat_profile import Choice, Profiles, lab_link, profile_picker, read_profiles
 from pages.parts.chat_sharing import share_button, sharing_is_open
 from pages.parts.chat_sources import Sources, begin_chat, read_sources, sources_bar
 from pages.parts.chat_thread import Lookout, act_on_click, follow, show_thread, stand_by
@@ -86,8 +86,9 @@ def read_view(collection: Collection, chat: Chat, profiles: Profiles, choice: Ch
 def show_made_with(collection: Collection, profiles: Profiles, chat: Chat | None) -> None:
     """The profile and the model of the next answer, above where the question is typed."""
     with st.bottom, st.container(horizontal=True, vertical_alignment="center", gap="small", key="chat-made-with"):
-        profile_picker(collection, profiles)
+        profile_picker(profiles)
         model_picker()
+        lab_link(collection, profiles)
         spending_note(chat.id if chat else None)
 
 

@@ -65,8 +65,8 @@ def read_profiles(collection: Collection) -> Profiles:
     return Profiles(stored, default, None if chosen is None or chosen.is_default else chosen)
 
 
-def profile_picker(collection: Collection, profiles: Profiles) -> None:
-    """The profile in use, to be changed, and the way to the lab, where settings can be tried out."""
+def profile_picker(profiles: Profiles) -> None:
+    """The profile in use, to be changed."""
     others = {str(one.id): one for one in profiles.stored if not one.is_default}
     st.session_state[_WIDGET] = "" if profiles.chosen is None else str(profiles.chosen.id)
     st.selectbox(
@@ -79,6 +79,10 @@ def profile_picker(collection: Collection, profiles: Profiles) -> None:
         label_visibility="collapsed",
         width=230,
     )
+
+
+def lab_link(collection: Collection, profiles: Profiles) -> None:
+    """The way to the lab, where settings can be tried out."""
     st.page_link(
         "pages/search.py",
         label="Tune",

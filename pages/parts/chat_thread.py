@@ -93,8 +93,8 @@ def _begin(view: ChatView) -> int:
     It stays where it is while the conversation goes on, and goes back as far as the message that the address names.
     """
     places = {message.id: place for place, message in enumerate(view.shown)}
-    first = st.session_state.get(_FIRST)
-    begin = places.get(first, max(0, len(view.shown) - MOST))
+    first: UUID | None = st.session_state.get(_FIRST)
+    begin = places[first] if first in places else max(0, len(view.shown) - MOST)
     named = read_uuid(AT)
     begin = min(begin, max(0, places[named] - 1)) if named in places else begin
     st.session_state[_FIRST] = view.shown[begin].id if view.shown else None

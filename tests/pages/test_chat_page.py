@@ -343,3 +343,21 @@ def test_reasons_are_put_into_words_once() -> None:
     assert join_reasons(["Wrong", "Incomplete"], "it is 27") == "Wrong, incomplete: it is 27"
     assert join_reasons(["Wrong"], "Wrong: it is 27") == "Wrong: it is 27"
     assert join_reasons([], " ") == ""
+
+
+def test_of_a_long_conversation_the_end_is_shown_and_the_rest_on_demand(
+    open_page: OpenPage, library: Library, database: Database
+) -> None:
+    first = library.answer(library.ask("Question number zero?"), settings_for())
+    for number in range(1, 13):
+        library.answer(library.ask(f"Question number {number}?", chat=first.chat_id), settings_for())
+    app = open_page("chat", collection=str(library.collection), chat=str(first.chat_id))
+    assert "number zero" not in texts(app)
+    assert "Question number 3?" in texts(app)
+    with worker(library):
+        app.chat_input(key="question").set_value("Question number 13?").run()
+    assert "Question number 3?" in texts(app)
+    app.button(key="earlier_messages").click().run()
+    assert "number zero" in texts(app)
+    named = open_page("chat", collection=str(library.collection), chat=str(first.chat_id), at=str(first.id))
+    assert "number zero" in texts(named)
