@@ -29,7 +29,7 @@ _RANDOM_MEAN = 0.03
 
 
 def run() -> list[dict[str, Any]]:
-    """Shares of each verdict, by kind of claim."""
+    """The share of backed claims that is left alone, and of others that is marked (weak or unsupported), by kind."""
     embed = sentence_embedder(load_embedder(load_settings()))
     passages = json.loads(_SET.read_text())
     rows = []
@@ -42,11 +42,11 @@ def run() -> list[dict[str, Any]]:
         part = "" if half else ", where it was fitted"
         for kind in (*BACKED, *UNBACKED):
             total = verdicts[kind].total()
-            wanted = "supported" if kind in BACKED else "unsupported"
+            supported = verdicts[kind]["supported"]
             rows.append(
                 {
-                    "name": f"{kind} claims called {wanted}{manner}{part}",
-                    "value": round(verdicts[kind][wanted] / total, 3),
+                    "name": f"{kind} claims {'not marked' if kind in BACKED else 'marked'}{manner}{part}",
+                    "value": round((supported if kind in BACKED else total - supported) / total, 3),
                     "unit": f"of {total}",
                 }
                 | {f"called {verdict}": n for verdict, n in sorted(verdicts[kind].items())}

@@ -1,8 +1,8 @@
 """Whether the passages that a sentence cites say what it says: by shared words, by likeness of meaning, by numbers.
 
 Each sentence is held against the one or two neighbouring sentences of its passages that fit it best. That tells what
-has nothing to do with its source, and numbers and names that stand nowhere in it; a "not" too many it doesn't see.
-How often it errs is in docs/chat.md ("Support of each sentence").
+has nothing to do with its source, figures and names that stand nowhere in it, and many a "not". How often it errs is in
+docs/chat.md ("Support of each sentence").
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ _LEXICAL_ONLY = (0.45, 0.2)
 #: Two sentences together are like more things than one.
 _PAIR_COST = 0.05
 _SHORT = 0.3
+#: From so many shared words on, a "not" tells the difference.
+_NEAR = 0.5
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|nicht|nichts|nie|niemals|kein\w*|ohne"
+    r"|pas|jamais|sans|aucun\w*|nunca|sin|ning[uú]n\w*|senza|mai|niet|geen)\b|n['’]t\b",
+    re.IGNORECASE,
+)
 #: Languages that write nouns with capitals, so that a capital says nothing of a name.
 _CAPITAL_NOUNS = frozenset({"de", "lb"})
 _NAME = re.compile(r"(?<=[^\W_][ ])[^\W\d_][\w'’-]+|(?<=[^\W_],[ ])[^\W\d_][\w'’-]+")
@@ -167,7 +174,23 @@ def _judge(
         alike = None if similarity is None else float(np.clip(similarity[within].max(), 0.0, 1.0))
     figures, names = _missing(claim.text, [read[number] for number in known or read], question)
     verdict: Verdict = decide(shared, alike, figures, names) if known else "uncited"
+    if verdict == "supported" and shared >= _NEAR and _turns_around(claim.text, evidence, np.flatnonzero(within)):
+        verdict = "weak"
     return SentenceSupport(ordinal, claim.start, claim.end, known, verdict, shared, alike, figures + names)
+
+
+def _turns_around(text: str, evidence: _Evidence, within: NDArray[np.int64]) -> bool:
+    """Whether a claim says "not" where the sentence with most of its words doesn't, or the other way round.
+
+    A "not" of the sentence may be in a part that the claim left out: then most of its words are missing in the claim.
+    """
+    claimed = frozenset(words(text))
+    best = max(within, key=lambda at: len(claimed & evidence.words[at]))
+    here, there = _NEGATION.search(text), _NEGATION.search(evidence.texts[best])
+    if here:
+        return there is None
+    held = evidence.words[best]
+    return there is not None and len(claimed & held) >= 0.75 * len(held)
 
 
 def decide(lexical: float, similarity: float | None, figures: Sequence[str], names: Sequence[str]) -> Verdict:

@@ -99,6 +99,24 @@ def test_a_name_may_come_from_the_question() -> None:
     assert verdicts("It is painted blue by Osprey in Leeds [1].", "What does Osprey paint?") == ["supported"]
 
 
+@pytest.mark.parametrize(
+    ("content", "verdict"),
+    [
+        ("The lake is not 40 metres deep [1].", "weak"),
+        ("The lake isn't 40 metres deep [1].", "weak"),
+        ("Dogs may swim here [1].", "weak"),
+        ("Dogs may not swim here [1].", "supported"),
+        ("Boats cost nine euros an hour [1].", "supported"),
+    ],
+)
+def test_a_not_that_the_passage_lacks_or_has_is_seen_in_like_sentences(content: str, verdict: str) -> None:
+    lake = Source(
+        1, 0, "The lake is 40 metres deep. Dogs may not swim here. Boats cost nine euros an hour, also without a guide."
+    )
+    (found,) = check_support(content, [lake], SharedWords().embed_passages)
+    assert found.verdict == verdict
+
+
 def test_a_sentence_may_take_from_two_neighbouring_ones() -> None:
     assert verdicts("The Falcon pump weighs 12 kg and is painted blue [1].") == ["supported"]
 
