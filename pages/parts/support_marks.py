@@ -25,8 +25,8 @@ _MEANING = {
 _METHOD = (
     "Each sentence is held against the sentences of the passages that it cites: the words that they share (a fifth of "
     "the score) and the likeness of their embeddings. Figures that no cited passage has count against it, and so do "
-    "names, and a “not” that only one of the two has. It errs: a free paraphrase may look weak, and what is wrong in the "
-    "words of its passage may look right."
+    "names, and a “not” that only one of the two has. It errs: a free paraphrase may look weak, and what is wrong in "
+    "the words of its passage may look right."
 )
 
 
