@@ -44,11 +44,14 @@ def routes() -> list[BaseRoute]:
 
 
 def data_routes() -> list[BaseRoute]:
-    """What our own scripts in the browser fetch: the points of maps."""
+    """What our own scripts in the browser ask for: the points of maps, and hints that something has changed."""
     from rag.auth.identity import LOCAL_IDENTITY
-    from rag.web.points import routes
+    from rag.web import live, points
 
-    return routes(lambda: product().database, None if is_guarded() else LOCAL_IDENTITY)
+    return [
+        *points.routes(lambda: product().database, None if is_guarded() else LOCAL_IDENTITY),
+        *live.routes(entrance(), lambda: product().feed),
+    ]
 
 
 def middleware() -> list[Middleware]:

@@ -99,6 +99,7 @@ class Product:
     def _open_database(self) -> None:
         database = _keep_trying(lambda: open_database(self.settings), self._note_database_problem)
         self.feed = Feed(database)
+        self.feed.position()  # listens from now on
         _keep_trying(lambda: _end_foreign_sessions(database, self.settings), self._note_database_problem)
         self.database = database
         self.database_problem = None

@@ -119,26 +119,32 @@ class Database:
         with translated(), connect(self.owner_dsn, application_name="corpuscope owner") as conn:
             yield conn
 
-    def listen(self, *channels: str, timeout_s: float = 1.0) -> Iterator[Notify | None]:
+    def listen(
+        self, *channels: str, timeout_s: float = 1.0, on_connect: Callable[[], object] = lambda: None
+    ) -> Iterator[Notify | None]:
         """Notifications as they come, and None after each ``timeout_s`` without one: then poll.
 
-        Never raises for a lost connection: it is opened again. Where LISTEN is impossible it only keeps time.
+        Never raises for a lost connection: it is opened again, and ``on_connect`` called each time, since what was
+        announced before is lost. Where LISTEN is impossible it only keeps time.
         """
         while _is_transaction_pooler(self.app_dsn):
             time.sleep(timeout_s)
             yield None
         while True:
             try:
-                yield from self._listen_once(channels, timeout_s)
+                yield from self._listen_once(channels, timeout_s, on_connect)
             except (psycopg.OperationalError, DatabaseUnavailable) as error:
                 _log.warning("Listening was interrupted, polling goes on: %s", error)
             time.sleep(timeout_s)
             yield None
 
-    def _listen_once(self, channels: Sequence[str], timeout_s: float) -> Iterator[Notify | None]:
+    def _listen_once(
+        self, channels: Sequence[str], timeout_s: float, on_connect: Callable[[], object]
+    ) -> Iterator[Notify | None]:
         with connect(self.app_dsn, application_name="corpuscope listen") as conn:
             for channel in channels:
                 conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            on_connect()
             while True:
                 yield next(conn.notifies(timeout=timeout_s, stop_after=1), None)
 

@@ -40,7 +40,7 @@ def feed(library: Library) -> Iterator[Feed]:
 def listening(feed: Feed, library: Library) -> Feed:
     """The feed, once its connection is there."""
     feed.position()
-    wait_until(lambda: bool(listeners(library)))
+    wait_until(lambda: bool(listeners(library)) and feed.position() > 0)
     return feed
 
 
