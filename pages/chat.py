@@ -11,7 +11,7 @@ from pages.parts.answer_branches import AT, show_branch, shown_branch
 from pages.parts.chat_export import export_button
 from pages.parts.chat_list import chat_list, chat_menu, menu_is_open, open_chat
 from pages.parts.chat_profile import Choice, Profiles, lab_link, profile_picker, read_profiles
-from pages.parts.chat_sharing import share_button, sharing_is_open
+from pages.parts.chat_sharing import say_if_gone, share_button, sharing_is_open
 from pages.parts.chat_sources import Sources, begin_chat, read_sources, sources_bar
 from pages.parts.chat_thread import Lookout, act_on_click, follow, show_thread, stand_by
 from pages.parts.chat_view import ChatView
@@ -56,7 +56,8 @@ def show_chat(collection: Collection, progress: Progress) -> None:
     # Replaced at once when a chat begins: what was in it would stand beside the answer as long as that is written.
     beginning = st.empty()
     if view is None or lookout is None:
-        with beginning.container():
+        with beginning.container(key="chat-top"):
+            say_if_gone()
             sources_bar(collection, None, sources)
             show_beginning(collection)
         return

@@ -178,7 +178,7 @@ def stand_by(chat: Chat, lookout: Lookout) -> PresenceRow:
     @guarded
     def watch() -> None:
         again = bool(rows)
-        rows.append(PresenceRow(chat))
+        rows[:] = [PresenceRow(chat)]
         if again and lookout.changed() and not sharing_is_open():
             st.rerun()
 
