@@ -57,6 +57,15 @@ def share_button(chat: Chat) -> None:
         st.dialog(title, icon=":material/group:", on_dismiss=_close)(show_chat_sharing)(chat)
 
 
+def say_if_gone() -> None:
+    """Where no conversation is shown: why, if the address names one."""
+    if "chat" in st.query_params:
+        st.info(
+            "The conversation of this address was deleted, or it isn't shared with you (any more).",
+            icon=":material/forum:",
+        )
+
+
 def sharing_is_open() -> bool:
     """Whether the dialog is open. A page that follows an answer meanwhile would keep it from doing anything."""
     return _OPEN in st.session_state

@@ -13,7 +13,7 @@ from pages.parts.product import Product
 from rag.chat.chat_records import Chat
 from rag.chat.chats import create_chat, get_chat, list_chats
 from rag.chat.conversations import list_collections
-from rag.chat.participants import participants, share_chat
+from rag.chat.participants import participants, share_chat, unshare_chat
 from rag.chat.presence import Present
 from rag.corpus.collections import create_collection
 from rag.corpus.sharing import share
@@ -84,7 +84,8 @@ def test_somebody_without_access_to_its_collections_is_no_candidate(
     visitors: Visitors, shelf: Library, database: Database, alice: UUID
 ) -> None:
     dan = open_account(database, "dan@example.org")
-    app = visitors.draw(alice, draw_dialog, begin(shelf))
+    chat = begin(shelf)
+    app = visitors.draw(alice, draw_dialog, chat)
     assert not [one for one in app.multiselect(key="chat_candidates").options if "dan" in one]
     assert "Add people" not in texts(visitors.open(dan, "chat", collection=str(shelf.collection)))
 
@@ -117,6 +118,27 @@ def test_a_participant_sees_whose_question_it_is_and_leaves(visitors: Visitors, 
 def seen_by(library: Library, person: UUID, chat: Chat) -> Chat:
     with library.database.as_user(person) as conn:
         return get_chat(conn, chat.id)
+
+
+def test_who_was_shown_out_is_told_so(visitors: Visitors, shelf: Library, bob: UUID) -> None:
+    chat = begin(shelf, bob)
+    gone = "isn't shared with you"
+    address = {"collection": str(shelf.collection), "chat": str(chat.id)}
+    app = visitors.open(bob, "chat", **address)
+    assert gone not in texts(app)
+    with shelf.database.as_user(shelf.user) as conn:
+        unshare_chat(conn, chat.id, bob)
+    assert gone in texts(app.run())
+    app.button(key="new_chat").click().run()
+    assert gone not in texts(app)
+
+
+def test_two_who_have_it_open_see_each_other(visitors: Visitors, shelf: Library, alice: UUID, bob: UUID) -> None:
+    address = {"collection": str(shelf.collection), "chat": str(begin(shelf, bob).id)}
+    app = visitors.open(bob, "chat", **address)
+    assert "cs-people" not in texts(app)
+    visitors.open(alice, "chat", **address)
+    assert "Who is here" in texts(app.run())
 
 
 def test_alone_nobody_is_named_and_nothing_is_shared_without_accounts(open_page: OpenPage, library: Library) -> None:
