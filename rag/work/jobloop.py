@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -41,17 +42,21 @@ class JobLoop:
         while not self.workplace.stop.is_set():
             seen = self.workplace.wakeup.count(self.queue)
             if not self.step():
-                self.workplace.wakeup.wait(self.queue, seen, self.workplace.persist(self._look_ahead))
+                self.wait(seen)
 
-    def step(self) -> bool:
-        """Do one job; False when there is none."""
+    def wait(self, seen: int) -> None:
+        """Until the bell has rung more than ``seen`` times, something is due, or it is time to look again."""
+        self.workplace.wakeup.wait(self.queue, seen, self.workplace.persist(self._look_ahead))
+
+    def step(self, taken: Callable[[], AbstractContextManager[None]] = nullcontext) -> bool:
+        """Do one job, within ``taken()``; False when there is none."""
         job = self.workplace.persist(self._claim)
         if job is None:
             return False
         if job.kills >= jobs.KILLS_LIMIT:
             self.workplace.persist(partial(self._end, partial(self._bury, job)))
             return True
-        with self.workplace.heartbeat.busy(), self.workplace.keeper.holding([job]) as lease:
+        with taken(), self.workplace.heartbeat.busy(), self.workplace.keeper.holding([job]) as lease:
             self.workplace.persist(partial(self._end, self._try(job, lease)))
         return True
 

@@ -25,6 +25,7 @@ from rag.vectors.embedders import Embedder, load_embedder, load_tokens
 from rag.vectors.modelpool import Load, WaitingEmbedder
 from rag.vectors.registration import register_model
 from rag.work import jobs
+from rag.work.crew import Crew
 from rag.work.embedloop import EmbedLoop
 from rag.work.evaluating import evaluate_loop
 from rag.work.heartbeat import Heartbeat
@@ -42,8 +43,8 @@ log = logging.getLogger(__name__)
 
 ALL_QUEUES: tuple[Queue, ...] = ("ingest", "embed", "answer", "evaluate", "map")
 
-#: Chats that one worker streams side by side.
-ANSWER_THREADS = 4
+#: Answers that one worker writes side by side: threads that wait for work, and at most. They mostly wait for a model.
+ANSWER_THREADS = (2, 24)
 #: Seconds that threads get to end what they are doing when the worker is told to stop.
 STOP_LIMIT_S = 8.0
 
@@ -111,8 +112,7 @@ def _duties(workplace: Workplace, settings: Settings, queues: Sequence[Queue]) -
     if "embed" in queues:
         duties.append(("embed", EmbedLoop(workplace).run))
     if "answer" in queues:
-        loop = _answer_loop(workplace, settings)
-        duties += [(f"answer-{n}", loop.run) for n in range(1, ANSWER_THREADS + 1)]
+        duties.append(("answer", Crew(_answer_loop(workplace, settings), *ANSWER_THREADS).run))
     if "evaluate" in queues:
         duties.append(("evaluate", evaluate_loop(workplace, settings).run))
     if "map" in queues:

@@ -103,6 +103,14 @@ def test_a_worker_killed_while_it_writes_is_replaced_and_the_viewer_is_told(libr
     assert library.value("select count(*) from public.message_deltas where text like '%%stale%%'") == 0
 
 
+def test_many_conversations_are_answered_side_by_side(library: Library) -> None:
+    messages = [library.ask() for _ in range(12)]
+    slow = Say([FINAL, *["…"] * 3000], delay_s=0.1)
+    with StandInOpenAI(default_chat=slow) as provider, worker(library, provider) as running:
+        wait_for(running, lambda: len(provider.chat_requests()) == len(messages))
+        wait_for(running, lambda: all(text_count(library, message) for message in messages))
+
+
 @pytest.mark.drill
 def test_an_answer_that_kills_its_workers_fails_in_words_and_the_next_question_is_answered(library: Library) -> None:
     with library.database.as_user(library.user) as conn:
