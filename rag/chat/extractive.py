@@ -1,20 +1,26 @@
 """Answers without a chat model: the sentences of the passages that fit the question best, word for word.
 
 A sentence is chosen for what it says about the question, by similarity and shared words, so that an instruction
-hidden in a document is not an answer to anything and stays out unless somebody asks about it.
+hidden in a document is not an answer to anything and stays out unless somebody asks about it. How well that works, and
+how often it answers what the passages don't hold, is in docs/chat.md; benchmarks/bench_refusals.py measures it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.chat.markup import code, escape
-from rag.chat.sentences import Unit, find_units, same_word, words
+from rag.chat.quotable import Candidate, find_candidates, with_its_list
+from rag.chat.quotable import Quote as Quote
+from rag.chat.quotable import Source as Source
+from rag.chat.sentences import find_units, same_word, words
+from rag.chat.word_forms import Wording, share_words
 
 #: Embeds sentences: n texts become an (n, d) array of unit vectors.
 EmbedSentences = Callable[[list[str]], NDArray[np.float32]]
@@ -22,67 +28,37 @@ EmbedSentences = Callable[[list[str]], NDArray[np.float32]]
 MAX_SENTENCES = 64
 MAX_QUOTES = 5
 MAX_QUOTED_CHARS = 1200
-_MAX_LIST_CHARS = 700
 
-#: Relevance between random pairs (0) and identity (1) below which nothing is called an answer.
-_FLOOR = 0.28
+#: The best score below which nothing is called an answer, and that from which one is given without reserve.
+_FLOOR = 0.35
+_SURE = 0.45
 #: A further sentence must come this close to the best one.
 _CLOSE_TO_BEST = 0.8
 #: Maximal marginal relevance (Carbonell and Goldstein 1998): what repeating an earlier quote costs.
-_REPEAT_COST = 0.3
+_REPEAT_COST = 0.2
 _SAME = 0.9
-_LEXICAL_SHARE = 0.3
-_PASSAGE_SHARE = 0.3
-_KIND_COST = {"sentence": 0.0, "item": 0.0, "row": 0.03, "code": 0.05, "title": 0.15}
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A numbered passage; ``start`` is its offset in the document's text, ``similarity`` that to the question.
-
-    ``own`` is what was retrieved of ``text`` (from, to), where that holds its neighbours as well; None: all of it.
-    """
-
-    number: int
-    start: int
-    text: str
-    similarity: float | None = None
-    language: str = "en"
-    own: tuple[int, int] | None = None
-
-    @property
-    def whole(self) -> Quote:
-        """All that was retrieved."""
-        start, end = self.own or (0, len(self.text))
-        return Quote(self.number, self.start + start, self.start + end, self.text[start:end])
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """Words of passage ``number`` at ``start``:``end`` of its document's text."""
-
-    number: int
-    start: int
-    end: int
-    text: str
-    kind: str = "sentence"
+#: What a sentence scores by: its own likeness to the question, shared words, its passage's likeness and rank.
+_OWN_SHARE, _LEXICAL_SHARE, _PASSAGE_SHARE, _RANK_SHARE = 0.5, 0.35, 0.15, 0.08
+_KIND_COST = {"sentence": 0.0, "item": 0.0, "row": 0.03, "code": 0.05, "title": 0.2}
+#: Under a model that doesn't know a language, all of its sentences are alike; how much of that is taken off.
+_STRANGE_SHARE = 0.4
+_STRANGE_FROM, _STRANGE_MOST = 0.1, 0.35
+_ENOUGH_PAIRS = 20
+#: Marks of emphasis, which say nothing where they are shown as they are.
+_BOLD = re.compile(r"(\*\*|__)(?=\S)([^\n]+?)(?<=\S)\1")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The quotes in reading order. ``relevant`` is False when they are merely the nearest there is."""
+    """The quotes in reading order.
+
+    ``relevant`` is False when they are merely the nearest there is; ``sure`` when they may well miss the question.
+    """
 
     quotes: list[Quote]
     relevant: bool
     considered: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    source: Source
-    unit: Unit
-    text: str
-    terms: frozenset[str]
+    sure: bool = True
 
 
 def choose_quotes(
@@ -97,84 +73,92 @@ def choose_quotes(
     ``random_mean`` is the mean similarity of unrelated texts under the model, which is what relevance is counted from.
     """
     asked = list(dict.fromkeys(words(question)))
-    candidates = _distinct(candidate for source in sources for candidate in _candidates(source, asked))
+    candidates = [one for one in find_candidates(sources) if _says_more(one, asked)]
     if not candidates:
-        return Choice([], relevant=False, considered=0)
-    overlap = _overlaps(asked, candidates)
-    kept = _bound(candidates, overlap)
-    candidates, overlap = [candidates[i] for i in kept], overlap[kept]
-    vectors = np.asarray(embed([candidate.text for candidate in candidates]), dtype=np.float32)
-    similarity = (vectors @ np.asarray(question_vector, dtype=np.float32) - random_mean) / max(1 - random_mean, 1e-6)
-    scores = _scores(similarity, overlap, candidates, random_mean)
-    relevant = bool(scores.max() >= _FLOOR)
+        return Choice([], relevant=False, considered=0, sure=False)
+    shared = share_words(asked, [candidate.wording for candidate in candidates])
+    kept = _bound(candidates, shared)
+    candidates, shared = [candidates[i] for i in kept], shared[kept]
+    vectors = np.asarray(embed([candidate.reads for candidate in candidates]), dtype=np.float32)
+    likeness = _likeness(candidates, vectors, np.asarray(question_vector, dtype=np.float32), random_mean)
+    scores = _scores(candidates, likeness, shared, random_mean) - _strangeness(candidates, vectors, random_mean)
+    best = float(scores.max())
+    relevant = best >= _FLOOR
     picked = _pick(scores, vectors, candidates) if relevant else _nearest(scores, candidates)
-    return Choice(_in_reading_order(candidates, picked), relevant, len(candidates))
+    return Choice(_in_reading_order(candidates, picked), relevant, len(candidates), sure=best >= _SURE)
 
 
-def _candidates(source: Source, asked: list[str]) -> list[_Candidate]:
-    found = []
-    for unit in find_units(source.text, source.language):
-        text = source.text[unit.start : unit.end]
-        terms = frozenset(words(text))
-        # What only repeats words of the question, as headings do, tells nobody anything.
-        if any(not any(same_word(term, word) for word in asked) for term in terms):
-            found.append(_Candidate(source, unit, text, terms))
-    return found
+def _says_more(candidate: Candidate, asked: Sequence[str]) -> bool:
+    """Whether it has a word that the question lacks: what only repeats it, as headings do, tells nobody anything."""
+    own = words(candidate.text)
+    return any(not any(same_word(word, other) for other in asked) for word in own)
 
 
-def _distinct(candidates: Iterable[_Candidate]) -> list[_Candidate]:
-    """Each wording once: overlapping passages and repeated documents say the same thing."""
-    seen: dict[str, _Candidate] = {}
-    for candidate in candidates:
-        seen.setdefault(" ".join(candidate.text.casefold().split()), candidate)
-    return list(seen.values())
-
-
-def _overlaps(asked: list[str], candidates: list[_Candidate]) -> NDArray[np.float64]:
-    """The share of the question's words that each candidate has, rare words counting more, in 0…1."""
-    hits = np.array([[any(same_word(word, term) for term in c.terms) for word in asked] for c in candidates])
-    if not asked:
-        return np.zeros(len(candidates))
-    frequency = hits.sum(axis=0)
-    rarity = np.log1p(len(candidates) / (frequency + 0.5))
-    weights = rarity * np.array(
-        [1.0 if len(word) > 3 or not word.isascii() or _digits(word) else 0.3 for word in asked]
-    )
-    return np.asarray((hits * weights).sum(axis=1) / weights.sum(), dtype=np.float64)
-
-
-def _digits(word: str) -> bool:
-    return any(letter.isdigit() for letter in word)
-
-
-def _bound(candidates: list[_Candidate], overlap: NDArray[np.float64]) -> list[int]:
+def _bound(candidates: Sequence[Candidate], shared: NDArray[np.float64]) -> list[int]:
     """At most :data:`MAX_SENTENCES`, those of better passages and with more of the question's words first."""
     if len(candidates) <= MAX_SENTENCES:
         return list(range(len(candidates)))
-    rank = [overlap[i] - 0.02 * candidate.source.number for i, candidate in enumerate(candidates)]
+    rank = [shared[i] - 0.02 * candidate.source.number for i, candidate in enumerate(candidates)]
     return sorted(sorted(range(len(candidates)), key=lambda i: -rank[i])[:MAX_SENTENCES])
 
 
-def _scores(
-    similarity: NDArray[np.float32], overlap: NDArray[np.float64], candidates: list[_Candidate], random_mean: float
+def _beyond_chance(similarity: NDArray[np.float32] | float, random_mean: float) -> NDArray[np.float64]:
+    """Similarity counted from that of unrelated texts (0) to identity (1)."""
+    return (np.asarray(similarity, dtype=np.float64) - random_mean) / max(1 - random_mean, 1e-6)
+
+
+def _likeness(
+    candidates: Sequence[Candidate], vectors: NDArray[np.float32], asked: NDArray[np.float32], random_mean: float
 ) -> NDArray[np.float64]:
-    passage = np.array(
-        [
-            own
-            if (found := candidate.source.similarity) is None
-            else (found - random_mean) / max(1 - random_mean, 1e-6)
-            for own, candidate in zip(similarity, candidates, strict=True)
-        ]
-    )
-    cost = np.array([_KIND_COST[candidate.unit.kind] for candidate in candidates])
-    rest = 1 - _LEXICAL_SHARE - _PASSAGE_SHARE
-    return np.asarray(rest * similarity + _LEXICAL_SHARE * overlap + _PASSAGE_SHARE * passage - cost, dtype=np.float64)
+    """How like the question each one is, by itself or read on from the sentence before: "It was built in 1998." """
+    places = {(one.source.number, one.unit.start): i for i, one in enumerate(candidates)}
+    alone = _beyond_chance(vectors @ asked, random_mean)
+    read_on = alone.copy()
+    for i, one in enumerate(candidates):
+        before = None if one.before is None else places.get((one.source.number, one.before))
+        if before is not None:
+            both = vectors[i] + vectors[before]
+            read_on[i] = _beyond_chance(float(both @ asked) / max(float(np.linalg.norm(both)), 1e-9), random_mean)
+    return np.maximum(alone, (alone + read_on) / 2)
 
 
-def _pick(scores: NDArray[np.float64], vectors: NDArray[np.float32], candidates: list[_Candidate]) -> list[int]:
-    """Greedy maximal marginal relevance among those close to the best."""
+def _scores(
+    candidates: Sequence[Candidate], likeness: NDArray[np.float64], shared: NDArray[np.float64], random_mean: float
+) -> NDArray[np.float64]:
+    passage = [
+        own if one.source.similarity is None else float(_beyond_chance(one.source.similarity, random_mean))
+        for own, one in zip(likeness, candidates, strict=True)
+    ]
+    rank = np.array([1 / one.source.number for one in candidates])
+    cost = np.array([_KIND_COST[one.unit.kind] for one in candidates])
+    content = _OWN_SHARE * likeness + _LEXICAL_SHARE * shared + _PASSAGE_SHARE * np.array(passage)
+    return np.asarray(content + _RANK_SHARE * rank - cost, dtype=np.float64)
+
+
+def _strangeness(
+    candidates: Sequence[Candidate], vectors: NDArray[np.float32], random_mean: float
+) -> NDArray[np.float64]:
+    """What likeness in a candidate's language is worth less: where sentences of different passages are all alike."""
+    numbers = np.array([one.source.number for one in candidates])
+    languages = np.array([one.source.language for one in candidates])
+    cost = np.zeros(len(candidates))
+    for language in set(languages.tolist()):
+        of_it = np.flatnonzero(languages == language)
+        alike = _beyond_chance(vectors[of_it] @ vectors[of_it].T, random_mean)
+        apart = numbers[of_it, None] != numbers[of_it]
+        if apart.sum() < _ENOUGH_PAIRS:
+            apart = ~np.eye(len(of_it), dtype=bool)
+        if apart.any():
+            cost[of_it] = _STRANGE_SHARE * np.clip(alike[apart].mean() - _STRANGE_FROM, 0.0, _STRANGE_MOST)
+    return cost
+
+
+def _pick(scores: NDArray[np.float64], vectors: NDArray[np.float32], candidates: Sequence[Candidate]) -> list[int]:
+    """Greedy maximal marginal relevance among those close to the best; headings only where they are the best."""
     threshold = max(_FLOOR, _CLOSE_TO_BEST * float(scores.max()))
-    left = [i for i in np.argsort(-scores) if scores[i] >= threshold]
+    left = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= threshold]
+    if candidates[left[0]].unit.kind != "title":
+        left = [i for i in left if candidates[i].unit.kind != "title"]
     picked: list[int] = []
     room = MAX_QUOTED_CHARS
     while left and len(picked) < MAX_QUOTES and room > 0:
@@ -185,22 +169,22 @@ def _pick(scores: NDArray[np.float64], vectors: NDArray[np.float32], candidates:
         chosen = max(left, key=lambda i: scores[i] - _REPEAT_COST * repeats[i])
         left.remove(chosen)
         if not picked or len(candidates[chosen].text) <= room:
-            picked.append(int(chosen))
+            picked.append(chosen)
             room -= len(candidates[chosen].text)
     return picked
 
 
-def _nearest(scores: NDArray[np.float64], candidates: list[_Candidate], count: int = 2) -> list[int]:
+def _nearest(scores: NDArray[np.float64], candidates: Sequence[Candidate], count: int = 2) -> list[int]:
     """The best of each of the nearest passages."""
     best: dict[int, int] = {}
-    for i in np.argsort(-scores):
+    for i in np.argsort(-scores, kind="stable"):
         best.setdefault(candidates[i].source.number, int(i))
     return list(best.values())[:count]
 
 
-def _in_reading_order(candidates: list[_Candidate], picked: list[int]) -> list[Quote]:
+def _in_reading_order(candidates: Sequence[Candidate], picked: Sequence[int]) -> list[Quote]:
     """The best first, with the others of its passage around it in their order; then passage by passage."""
-    order: dict[int, list[_Candidate]] = {}
+    order: dict[int, list[Candidate]] = {}
     for i in picked:
         order.setdefault(candidates[i].source.number, []).append(candidates[i])
     quotes: list[Quote] = []
@@ -210,33 +194,22 @@ def _in_reading_order(candidates: list[_Candidate], picked: list[int]) -> list[Q
     return quotes
 
 
-def _append(quotes: list[Quote], candidate: _Candidate) -> list[Quote]:
+def _append(quotes: list[Quote], candidate: Candidate) -> list[Quote]:
+    """Add it, as one quote with what stands right before it, after the header of its table."""
     source = candidate.source
-    unit, kind = _with_its_list(candidate)
-    start, end = source.start + unit.start, source.start + unit.end
+    if candidate.header is not None and (header := source.quote(candidate.header)) not in quotes:
+        quotes = [*quotes, header]
+    unit, kind = with_its_list(candidate)
+    quote = source.quote(unit, kind)
     last = quotes[-1] if quotes and quotes[-1].number == source.number else None
-    if last is not None and last.start <= start and end <= last.end:
+    if last is not None and last.start <= quote.start and quote.end <= last.end:
         return quotes
     if last is not None and last.kind == kind == "sentence":
         between = source.text[last.end - source.start : unit.start]
         if not between.strip() and between.count("\n") < 2:
-            start = last.start
-            quotes = quotes[:-1]
-    text = source.text[start - source.start : end - source.start]
-    return [*quotes, Quote(source.number, start, end, text, kind)]
-
-
-def _with_its_list(candidate: _Candidate) -> tuple[Unit, str]:
-    """What ends with a colon says nothing without the list, table or code that it leads to."""
-    unit, end = candidate.unit, candidate.unit.end
-    if candidate.text.endswith((":", "：")):
-        for following in find_units(candidate.source.text, candidate.source.language):
-            if following.start < end:
-                continue
-            if following.kind not in ("item", "row", "code") or following.end - unit.start > _MAX_LIST_CHARS:
-                break
-            end = following.end
-    return Unit(unit.start, end, unit.kind), "list" if end > unit.end else unit.kind
+            text = source.text[last.start - source.start : unit.end]
+            return [*quotes[:-1], Quote(source.number, last.start, quote.end, text, kind)]
+    return [*quotes, quote]
 
 
 def write_answer(choice: Choice, searched: str = "collection") -> Iterator[tuple[str, Quote | None]]:
@@ -246,8 +219,16 @@ def write_answer(choice: Choice, searched: str = "collection") -> Iterator[tuple
     """
     if not choice.quotes:
         yield f"Nothing relevant was found: no passage of the {searched} fits this question.", None
-    elif choice.relevant:
+    elif choice.relevant and choice.sure:
         yield "*Quoted from the documents word for word, since no chat model is set up:*", None
+    elif choice.relevant:
+        yield (
+            (
+                "*Quoted from the documents word for word, since no chat model is set up. "
+                "These come closest, but may not answer the question:*"
+            ),
+            None,
+        )
     else:
         yield "Nothing relevant was found. The nearest passages say:", None
     for quote in choice.quotes:
@@ -256,26 +237,24 @@ def write_answer(choice: Choice, searched: str = "collection") -> Iterator[tuple
 
 def _show(quote: Quote) -> str:
     if quote.kind != "list":
-        return code(quote.text) if quote.kind in ("row", "code") else escape(quote.text)
+        return _show_part(quote.kind, quote.text)
     lead, *entries = [(unit.kind, quote.text[unit.start : unit.end]) for unit in find_units(quote.text)]
-    shown = [code(text) if kind in ("row", "code") else escape(text) for kind, text in entries]
-    return "\n>\n> ".join([escape(lead[1]), "\n> ".join(f"- {entry}" for entry in shown)])
+    shown = [_show_part(kind, text) for kind, text in entries]
+    return "\n>\n> ".join([_show_part("sentence", lead[1]), "\n> ".join(f"- {entry}" for entry in shown)])
+
+
+def _show_part(kind: str, text: str) -> str:
+    return code(text) if kind in ("row", "code") else escape(_BOLD.sub(r"\2", text))
 
 
 def find_support(claim: str, source: Source) -> Quote:
     """The part of a passage that a model's claim most likely rests on; the whole of it when no words are shared."""
     claimed = list(dict.fromkeys(words(claim)))
-    candidates = [
-        _Candidate(source, unit, text, frozenset(words(text)))
-        for unit in find_units(source.text, source.language)
-        if (text := source.text[unit.start : unit.end])
-    ]
-    if not claimed or not candidates:
+    units = find_units(source.text, source.language)
+    wordings = [Wording(frozenset(words(source.text[unit.start : unit.end])), source.language) for unit in units]
+    if not claimed or not units:
         return source.whole
-    overlap = _overlaps(claimed, candidates)
+    shared = share_words(claimed, wordings)
     # A long sentence shares words by chance: discount it a little by its length.
-    best = int(np.argmax([share / math.log(8 + len(c.terms)) for share, c in zip(overlap, candidates, strict=True)]))
-    if overlap[best] < 0.15:
-        return source.whole
-    unit = candidates[best].unit
-    return Quote(source.number, source.start + unit.start, source.start + unit.end, candidates[best].text, unit.kind)
+    best = int(np.argmax([share / math.log(8 + len(one.words)) for share, one in zip(shared, wordings, strict=True)]))
+    return source.whole if shared[best] < 0.15 else source.quote(units[best])

@@ -17,10 +17,19 @@ Kind = Literal["sentence", "item", "row", "code", "title"]
 _FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})")
 _HEADING = re.compile(r"\s{0,3}(?:#{1,6}|(?:=[ ]?){1,6}(?=.*=\s*\Z))\s+")
 _BULLET = re.compile(r"\s*(?:[-*+•‣◦▪●–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
+_CLOSING_MARKS = re.compile(r"\s+[=#][=#\s]*\Z")
 _RULE = re.compile(r"[\s=\-_*|:+#~.]+")
 _CELLS = re.compile(r"\||\t")
 _STOP = re.compile(r"[.!?。！？؟।…:;；：][\"'”’»」』)\]]*\Z")
 _DATA = re.compile(r"[{}\[\]();=<>,\"_\\/]")
+#: A longer one is looked at again: one stray quotation mark or apostrophe makes segmenters run sentences together.
+_LONG = 200
+_INNER_STOP = re.compile(
+    r"(?P<last>[^\W\d_]{3,}|\d{3,}|[)\]%\"'”’»])\s?[.!?…]+[\"'”’»)\]]*\s+(?=[\"'“‘«¿¡(]*(?P<next>\w))"
+)
+_ABBREVIATED = frozenset(
+    "approx bzw capt col corp dept env etc evtl gen gov hon inc ltd prof rep rev sen sept usw vol".split()  # noqa: SIM905
+)
 _CUT = re.compile(r"[;；,，、:：]\s*|\s+")
 # Scripts written without blanks between words: Han, kana, Thai, Lao, Khmer, Myanmar.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -107,6 +116,9 @@ def _close(text: str, start: int, end: int, kind: str, language: str) -> Iterato
     if kind == "code":
         yield Unit(start, end, "code")
         return
+    if kind == "sentence" and (title := _opening_title(text[start:end])):
+        yield Unit(start, start + title, "title")
+        start += title
     block = text[start:end]
     if kind == "sentence" and "\n" not in block and len(block) <= 90 and not _STOP.search(block.rstrip()):
         yield Unit(start, end, "title")
@@ -114,6 +126,20 @@ def _close(text: str, start: int, end: int, kind: str, language: str) -> Iterato
         yield from (Unit(start + one, start + other, "row") for one, other in _lines(block))
     else:
         yield from _sentences(block, start, "item" if kind == "item" else "sentence", language)
+
+
+def _opening_title(block: str) -> int:
+    """The length of a first line that heads the paragraph: short beside the next one, which begins with a capital."""
+    first, newline, rest = block.partition("\n")
+    second = rest.split("\n", 1)[0].strip()
+    is_short = 0 < len(first.strip()) <= 60 and 2 * len(first.strip()) < len(second)
+    if (
+        not (newline and is_short and second[0].isupper())
+        or _STOP.search(first.rstrip())
+        or first.rstrip()[-1] in ",-–"
+    ):
+        return 0
+    return len(first) + 1
 
 
 def _sentences(block: str, offset: int, kind: Kind, language: str) -> Iterator[Unit]:
@@ -124,11 +150,24 @@ def _sentences(block: str, offset: int, kind: Kind, language: str) -> Iterator[U
             yield Unit(offset + at, offset + len(block), kind)
             return
         at = found + len(sentence)
-        yield Unit(offset + found, offset + at, kind)
+        yield from _apart(block, found, at, offset, kind)
+
+
+def _apart(block: str, start: int, end: int, offset: int, kind: Kind) -> Iterator[Unit]:
+    """A long sentence cut where a full stop stands before a capital."""
+    if end - start > _LONG:
+        for stop in list(_INNER_STOP.finditer(block, start, end)):
+            if stop["next"].isupper() and stop["last"].casefold() not in _ABBREVIATED:
+                yield Unit(offset + start, offset + stop.end(), kind)
+                start = stop.end()
+    yield Unit(offset + start, offset + end, kind)
 
 
 def _trim(text: str, unit: Unit) -> Unit | None:
     piece = text[unit.start : unit.end]
+    if unit.kind == "title":  # "== Name ==", "## Name ##"
+        piece = _CLOSING_MARKS.sub("", piece)
+        unit = Unit(unit.start, unit.start + len(piece), unit.kind)
     start, end = unit.start + len(piece) - len(piece.lstrip()), unit.end - len(piece) + len(piece.rstrip())
     return Unit(start, end, unit.kind) if any(letter.isalnum() for letter in piece) else None
 

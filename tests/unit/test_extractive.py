@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.chat.extractive import Quote, Source, choose_quotes, find_support, write_answer
+from rag.chat.extractive import Choice, Quote, Source, choose_quotes, find_support, write_answer
 from rag.chat.sentences import words
 
 WARRANTY = (
@@ -137,3 +137,52 @@ def test_support_for_a_claim_is_the_sentence_that_shares_its_words() -> None:
 def test_a_claim_in_other_words_is_supported_by_the_whole_passage() -> None:
     quote = find_support("Garantie", Source(3, 50, WARRANTY))
     assert (quote.start, quote.end, quote.text) == (50, 50 + len(WARRANTY), WARRANTY)
+
+
+def test_a_question_in_the_text_is_quoted_with_its_answer() -> None:
+    text = "**Can I work from abroad?**\nYes, for six weeks a year.\n\n**Who pays lunch?**\nThe company does."
+    (quote,) = choose("Can I work from abroad?", text)
+    assert quote.text == "**Can I work from abroad?**\nYes, for six weeks a year."
+    choice = Choice([quote], relevant=True, considered=1)
+    assert "".join(block for block, _ in write_answer(choice)).endswith(
+        "\n\n> Can I work from abroad? Yes, for six weeks a year. [1]"
+    )
+
+
+def test_a_row_comes_with_the_header_of_its_table() -> None:
+    text = "| Day | First boat |\n|---|---|\n| Monday | 07:10 |\n| Sunday | 10:30 |\n\nTickets are sold on board."
+    quotes = choose("When does the first boat leave on Sunday?", text)
+    assert [quote.text for quote in quotes] == ["| Day | First boat |", "| Sunday | 10:30 |"]
+    assert all(text[quote.start - 1000 : quote.end - 1000] == quote.text for quote in quotes)
+
+
+def test_a_heading_helps_its_first_sentence_and_is_not_quoted() -> None:
+    text = "Quiet hours\nBetween ten at night and six in the morning nobody may make any noise.\n\nBins: weekly."
+    assert [quote.text for quote in choose("When are quiet hours at night?", text)] == [
+        "Between ten at night and six in the morning nobody may make any noise."
+    ]
+
+
+def test_what_may_miss_the_question_is_quoted_with_reserve() -> None:
+    quote = Quote(1, 0, 5, "Words")
+    sure = "".join(block for block, _ in write_answer(Choice([quote], relevant=True, considered=1)))
+    unsure = "".join(block for block, _ in write_answer(Choice([quote], relevant=True, considered=1, sure=False)))
+    assert "may not answer" in unsure
+    assert "may not answer" not in sure
+
+
+def test_a_model_that_finds_a_whole_language_alike_is_not_believed() -> None:
+    """Every German sentence lies close to every German question, whatever it says."""
+
+    def blind(texts: list[str]) -> NDArray[np.float32]:
+        rows = np.full((len(texts), 2 * len(texts) + 1), 0.0, np.float32)
+        rows[:, 0] = 0.65
+        rows[np.arange(len(texts)), 1 + np.arange(len(texts))] = 0.76
+        return rows
+
+    texts = [f"Hier steht Satz {number} über etwas ganz anderes." for number in range(6)]
+    sources = [Source(number, 0, text, 0.6, "de") for number, text in enumerate(texts, 1)]
+    vector = np.zeros(13, np.float32)
+    vector[0], vector[-1] = 0.65, 0.76
+    choice = choose_quotes("Wer malte die Mona Lisa?", vector, sources, blind, 0.03)
+    assert not choice.relevant

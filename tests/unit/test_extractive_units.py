@@ -77,3 +77,26 @@ def test_words_fold_case_and_cut_unspaced_scripts_into_bigrams() -> None:
 )
 def test_forms_of_a_word(one: str, other: str, same: bool) -> None:
     assert same_word(one, other) is same
+
+
+def test_a_stray_apostrophe_does_not_run_sentences_together() -> None:
+    text = (
+        "The guild paid the masons' wages every week. Each of them had a hammer of their own and a place at the long "
+        "table in the hall. Dr. Ames kept the books, and in 1841 the first stone was laid. Nobody remembers where."
+    )
+    assert [piece.split()[0] for piece in texts(text)] == ["The", "Each", "Dr.", "Nobody"]
+
+
+def test_a_short_first_line_heads_its_paragraph() -> None:
+    text = "Opening hours\nThe shop is open from nine to five on all days but Sunday.\n\nWrapped lines\nare no heading."
+    units = [(unit.kind, text[unit.start : unit.end]) for unit in find_units(text)]
+    assert units[:2] == [
+        ("title", "Opening hours"),
+        ("sentence", "The shop is open from nine to five on all days but Sunday."),
+    ]
+    assert ("sentence", "Wrapped lines\nare no heading.") in units
+
+
+@pytest.mark.parametrize("heading", ["== Name ==", "## Name ##", "# Name"])
+def test_headings_lose_their_marks(heading: str) -> None:
+    assert texts(f"{heading}\n\nText follows here.") == ["Name", "Text follows here."]
