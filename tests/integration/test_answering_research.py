@@ -8,10 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from rag.chat.answering import answer_message
 from rag.chat.chat_records import Message
 from rag.chat.chats import ask, create_chat, edit_question, regenerate_answer
 from rag.chat.conversations import set_collections
+from rag.chat.participants import share_chat
 from rag.chat.snapshots import Snapshot, read_snapshot
+from rag.retrieval.scopes import Piece, make_scope
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.vectors.models import ModelRow
@@ -237,8 +240,6 @@ def test_each_collection_is_asked_with_its_own_model(library: Library, module_da
         made.before = lambda: asked.append(model.name)
         return made
 
-    from rag.chat.answering import answer_message
-
     message = library.ask("What does the heron eat?", chat=chat_of(library, other))
     answer_message(
         library.database, library.embedder, EXTRACTIVE, message, still_ours=lambda: True, embedder_for=embedder_for
@@ -267,6 +268,31 @@ def test_a_collection_that_the_asker_may_not_see_is_left_out(library: Library, b
     assert "birds.txt" not in {passage.document for passage in answer.passages}
     assert [place.collection for place in snapshot(answer).indexes] == [library.collection]
     assert "1 collection could not be searched" in answer.phases[1].detail
+
+
+def test_a_participant_s_question_is_answered_with_their_own_rights(
+    library: Library, birds: Library, bob: UUID
+) -> None:
+    """Alice's conversation, kept to a selection of hers that has no name; Bob may view its collection."""
+    document = library.value("select id from public.documents where name = 'lake.txt' order by created_at limit 1")
+    join = "insert into public.collection_members (collection_id, user_id, role) values (%s, %s, 'viewer')"
+    run_as_owner(library.database, join, library.collection, bob)
+    with library.database.as_user(ALICE) as conn:
+        scope = make_scope(conn, library.collection, None, [Piece(document, 0, len(LAKE))])
+        chat = create_chat(conn, library.collection, scope=scope)
+        share_chat(conn, chat, [bob])
+    first = library.answer(library.ask(chat=chat), EXTRACTIVE)
+    library.user = bob
+    answer = library.answer(library.ask("What do ducks eat?", chat=chat), EXTRACTIVE)
+    assert (first.asked_by, answer.asked_by) == (ALICE, bob)
+    assert {passage.document for passage in answer.passages} == {"lake.txt"}
+    assert "elm leaves" in answer.content
+    message = library.ask("Do ducks eat berries?", chat=chat)
+    run_as_owner(library.database, "delete from public.collection_members where user_id = %s", bob)
+    answer_message(library.database, library.embedder, EXTRACTIVE, message, still_ours=lambda: True)
+    library.user = ALICE
+    assert library.read(message).phase == "failed"
+    assert "shared with you" in str(library.read(message).error)
 
 
 # What is kept, and what is left out -----------------------------------------------------------------------------------
