@@ -21,7 +21,7 @@ from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance
 from pages.parts.session import connect, require_database, require_user
 from pages.parts.words import plain, show_error
-from rag.chat.chat_records import Chat, Message
+from rag.chat.chat_records import Chat
 from rag.chat.chats import ask, list_chats, list_messages
 from rag.chat.votes import read_votes
 from rag.corpus.limits import Usage, describe_left, my_limits, tightest
@@ -68,9 +68,7 @@ def show_conversation(view: ChatView, sources: Sources, lookout: Lookout, progre
     with st.container(key="chat-top"):
         sources_bar(view.collection, view.chat, sources)
         presence = stand_by(view.chat, lookout)
-        if hindrance := _hindrance(view.messages, progress):
-            st.warning(hindrance, icon=":material/pause_circle:")
-    growing = show_thread(view)
+    growing = show_thread(view, describe_hindrance(progress))
     # A dialog does nothing while its page follows an answer.
     if growing is not None and not (sharing_is_open() or menu_is_open()):
         follow(growing, lookout, presence.refresh)
@@ -150,13 +148,6 @@ def show_beginning(collection: Collection) -> None:
 def ask_this(question: str) -> None:
     """Callback of the sample questions."""
     st.session_state[_ASKED] = question
-
-
-def _hindrance(messages: list[Message], progress: Progress) -> str:
-    """Why an answer doesn't come, if one is waited for."""
-    if all(message.finished for message in messages):
-        return ""
-    return describe_hindrance(progress)
 
 
 require_user()

@@ -148,7 +148,8 @@ def _show_panel(view: ChatView, message: Message) -> None:
 class Growing:
     """The place of an answer that isn't finished: drawn at once with what is known, followed when all else is drawn."""
 
-    def __init__(self, view: ChatView, message: Message) -> None:
+    def __init__(self, view: ChatView, message: Message, hindrance: str = "") -> None:
+        """``hindrance`` says why nothing happens; it goes once something does."""
         self._message = message
         with st.chat_message("assistant", avatar=_ASSISTANT):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -164,13 +165,17 @@ class Growing:
                     args=(stop_answer, message.id),
                     disabled=message.stop_requested,
                 )
+            self._hindrance = st.empty()
+            if hindrance and message.phase == "queued":
+                self._hindrance.warning(hindrance, icon=":material/pause_circle:")
             self._body = st.empty()
+            act_row([branch_arrows(view.messages, message)], "Branches of this answer")
 
     def follow(self, look_around: Callable[[], bool]) -> None:
         """Draw the answer as it grows, until it is final or ``look_around`` says that there is more to draw anew."""
         shared = product()
         assert shared.feed is not None
-        text = ""
+        text = said = ""
         for event in tail_answer(connect, shared.feed, self._message.id):
             if event.kind == "restart":
                 text = ""
@@ -179,8 +184,11 @@ class Growing:
                 self._body.markdown(sanitise(text))
             if event.kind == "done" or look_around():
                 return
-            if event.phase != "queued":
-                self._phase.markdown(_live_phase(event.phase, event.detail), width="content")
+            words = _live_phase(event.phase, event.detail)
+            if event.phase != "queued" and words != said:
+                said = words
+                self._hindrance.empty()
+                self._phase.markdown(words, width="content")
 
 
 def _live_phase(phase: str, detail: str) -> str:

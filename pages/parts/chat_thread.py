@@ -18,6 +18,7 @@ from pages.parts.chat_presence import PresenceRow
 from pages.parts.chat_profile import Choice
 from pages.parts.chat_sharing import sharing_is_open
 from pages.parts.chat_view import ChatView
+from pages.parts.live import listen_live
 from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import guarded, plain
@@ -59,8 +60,11 @@ def _answer_again(click: Click, choice: Choice) -> None:
     show_branch(None)
 
 
-def show_thread(view: ChatView) -> Growing | None:
-    """Draw the branch; the first answer on it that isn't finished is returned, to be followed at last."""
+def show_thread(view: ChatView, hindrance: str) -> Growing | None:
+    """Draw the branch; the first answer on it that isn't finished is returned, to be followed at last.
+
+    ``hindrance`` says why no answer is worked on, empty where nothing is in the way.
+    """
     begin = _begin(view)
     with _place([message.id for message in view.shown[begin:]]):
         listen()
@@ -73,7 +77,7 @@ def show_thread(view: ChatView) -> Growing | None:
             elif message.finished:
                 show_answer(view, message)
             else:
-                place = Growing(view, message)
+                place = Growing(view, message, "" if growing else hindrance)
                 growing = growing or place
         if newer_elsewhere(view.messages, view.shown):
             st.button(
@@ -143,6 +147,11 @@ class Lookout:
         self._feed, self._position = feed, feed.position()
         self._pulse = self._read()
 
+    @property
+    def position(self) -> int:
+        """Of the feed, before what is shown was read."""
+        return self._position
+
     def _read(self) -> object:
         with connect() as conn:
             return read_pulse(conn, self._chat)
@@ -178,9 +187,10 @@ def stand_by(chat: Chat, lookout: Lookout) -> PresenceRow:
     @guarded
     def watch() -> None:
         again = bool(rows)
+        listen_live("chat-feed", [f"chat:{chat.id}", f"presence:{chat.id}"], after=lookout.position)
         rows[:] = [PresenceRow(chat)]
         if again and lookout.changed() and not sharing_is_open():
             st.rerun()
 
-    st.fragment(watch, run_every=3, key="watch-chat")()
+    st.fragment(watch, key="watch-chat")()
     return rows[0]
