@@ -208,12 +208,15 @@ class _Answer:
 
     def _check_support(self) -> None:
         """Mark what no cited passage says. The answer is complete by now: what goes wrong here is only logged."""
+        if self.dictation is None:
+            return  # quoted from end to end
         try:
             marks = check_support(
                 self.writer.text,
                 list(self.sources.values()),
                 self.research.embed_sentences,
                 self.research.grounds[0].random_mean,
+                question=self.research.question,
             )
             with self.database.as_worker() as conn:
                 store_support(conn, self.attempt.message_id, self.attempt.number, marks)
