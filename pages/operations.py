@@ -12,6 +12,7 @@ import streamlit as st
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.index_words import describe_model, state_of
+from pages.parts.model_check import model_link
 from pages.parts.notices import notify
 from pages.parts.picker import page_header
 from pages.parts.progress_bar import describe_hindrance, describe_work, rate_of
@@ -204,4 +205,5 @@ else:
     live_view(chosen)
     show_failed(chosen)
     show_indexes(chosen)
+model_link()
 show_versions()

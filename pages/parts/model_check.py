@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from pages.parts.product import settings
-from pages.parts.session import connect
+from pages.parts.session import connect, require_user
 from pages.parts.words import count, plain
 from rag.chat.connection_check import Verdict, check_connection, describe_server
 from rag.chat.models_on_offer import offered_models
@@ -37,6 +37,24 @@ def show_models() -> None:
     with connect() as conn:
         rows = list_model_use(conn, _DAYS)
     _use(rows, priced=bool(used.prices))
+
+
+def model_link() -> None:
+    """Which chat model answers, and for administrators the way to its test."""
+    used = settings()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Chat model", anchor=False, width="content")
+        if require_user().is_administrator:
+            st.page_link(
+                "pages/administration.py",
+                label="Test it, and see what it cost",
+                icon=":material/network_check:",
+                query_params={"view": "Models"},
+            )
+    if used.chat_model:
+        st.caption(f"Answers are written by {plain(used.chat_model)}.")
+    else:
+        st.caption("None: answers are quotes from the documents. CHAT_MODEL names one.")
 
 
 def _server(used: Settings) -> None:
