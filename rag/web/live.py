@@ -43,21 +43,22 @@ FindFeed = Callable[[], Feed | None]
 _log = logging.getLogger(__name__)
 
 
-def routes(entrance: Entrance, find_feed: FindFeed) -> list[BaseRoute]:
+def routes(entrance: Entrance, find_feed: FindFeed, *, check_s: float = CHECK_S) -> list[BaseRoute]:
     """The one address. Behind the gate a socket carries its session; without a gate there is one person."""
 
     async def answer(socket: WebSocket) -> None:
-        await _answer(socket, entrance, find_feed)
+        await _answer(socket, entrance, find_feed, check_s)
 
     return [WebSocketRoute(PATH, answer)]
 
 
-async def _answer(socket: WebSocket, entrance: Entrance, find_feed: FindFeed) -> None:
+async def _answer(socket: WebSocket, entrance: Entrance, find_feed: FindFeed, check_s: float) -> None:
     if not names_our_origin(socket.scope["headers"], entrance.settings.public_url):
         await socket.close()
         return
     try:
-        listener = Listener(entrance, read_topics(socket.query_params.get("topics", "")), _session_of(socket, entrance))
+        topics = read_topics(socket.query_params.get("topics", ""))
+        listener = Listener(entrance, topics, _session_of(socket, entrance), check_s)
         feed = find_feed()
         if feed is None:
             raise DatabaseUnavailable
@@ -75,7 +76,8 @@ async def _answer(socket: WebSocket, entrance: Entrance, find_feed: FindFeed) ->
     try:
         await _serve(socket, listener, feed)
     finally:
-        await run_in_threadpool(listener.leave)
+        # Also where this task is cancelled meanwhile.
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, listener.leave))
 
 
 async def _close(socket: WebSocket, code: int) -> None:
@@ -122,7 +124,7 @@ async def _send_hints(socket: WebSocket, listener: Listener, feed: Feed) -> None
     with feed.subscribed(keys, wake):
         if _missed(socket.query_params.get("after", ""), keys, feed):
             stirred.set()
-        due = time.monotonic() + CHECK_S
+        due = time.monotonic() + listener.check_s
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stirred.wait(), max(0.0, due - time.monotonic()))
@@ -131,7 +133,7 @@ async def _send_hints(socket: WebSocket, listener: Listener, feed: Feed) -> None
                 await socket.send_text("look")
                 await asyncio.sleep(listener.pace_s)
             if time.monotonic() >= due:
-                due = time.monotonic() + CHECK_S
+                due = time.monotonic() + listener.check_s
                 if not await run_in_threadpool(listener.still_may):
                     await socket.close(REFUSED)
                     return
@@ -152,6 +154,8 @@ class Listener:
     entrance: Entrance
     topics: list[Topic]
     session_id: UUID | None
+    #: Seconds between two looks at what they may.
+    check_s: float = CHECK_S
     visit: UUID = field(default_factory=uuid4)
     #: Who it was at the last look.
     identity: Identity | None = None
