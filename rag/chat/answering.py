@@ -109,6 +109,8 @@ class _Answer:
     def end(self, phase: Phase, detail: str, hint: str = "", *, before: str | None = None) -> None:
         """Give the answer its final phase, with what was written of it."""
         error = (detail, hint) if phase == "failed" else (None, None)
+        if before is None and self.dictation is not None and self.dictation.written.completion_tokens:
+            before = f"{self.dictation.model.name} wrote {self.dictation.describe()} until then."
         self._settle()
         try:
             self.writer.end(

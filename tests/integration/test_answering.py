@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -400,6 +401,7 @@ def test_a_stop_is_obeyed_while_the_model_writes(library: Library, provider: Sta
     assert 0 < len(answer.content) < 10_000
     assert answer.content == joined_deltas(library, answer)
     assert len(answer.citations) == answer.content.count("[1]")
+    assert re.fullmatch(r"stand-in wrote about [\d,]+ tokens.* until then\.", answer.phases[2].detail)
     library.check_citations(answer)
 
 
