@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,7 +14,7 @@ from rag.chat.chat_records import Message, SentenceSupport
 #: Noncharacters stand for the marks until everything else of the text has been made safe.
 _OPEN, _OPEN_STRONG, _CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
 _RESERVED = re.compile(f"[{_OPEN}{_OPEN_STRONG}{_CLOSE}]")
-_SIGNS = re.compile(r"(?<!\\)[*`]")
+_SIGNS = re.compile(r"(?<![\\*])\*+|(?<![\\`])`+")
 _MARKER = re.compile(r"\[\d{1,4}\]")
 _MOST_SHOWN = 12
 
@@ -39,7 +40,8 @@ def mark_support(content: str, support: Sequence[SentenceSupport]) -> str:
     """``content`` with the places of the marks noted; to be followed by :func:`put_marks`."""
     content = _RESERVED.sub("\ufffd", content)
     for found in sorted(support, key=lambda found: -found.start):
-        if found.verdict != "supported" and _can_be_marked(content[found.start : found.end]):
+        opens = content[found.end : found.end + 1] in tuple("({[:")  # what would become part of the mark
+        if found.verdict != "supported" and not opens and _can_be_marked(content[found.start : found.end]):
             sign = _OPEN_STRONG if found.verdict == "unsupported" else _OPEN
             sentence = content[found.start : found.end]
             content = f"{content[: found.start]}{sign}{sentence}{_CLOSE}{content[found.end :]}"
@@ -92,6 +94,6 @@ def _can_be_marked(sentence: str) -> bool:
     """
     if re.search(r"[\[\]]", _MARKER.sub("", sentence)):
         return False
-    signs = "".join(_SIGNS.findall(sentence))
-    balanced = signs.count("*") % 2 == 0 and signs.count("`") % 2 == 0
+    signs = Counter(_SIGNS.findall(sentence))
+    balanced = all(number % 2 == 0 for number in signs.values())
     return balanced and "\n\n" not in sentence and "|" not in sentence and bool(sentence.strip())

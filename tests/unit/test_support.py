@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.chat.chat_records import SentenceSupport
+from pages.parts.support_marks import mark_support, put_marks
+from rag.chat.chat_records import SentenceSupport, Verdict
 from rag.chat.claims import MAX_CLAIMS, find_claims
 from rag.chat.extractive import Source
 from rag.chat.support import check_support, decide
@@ -138,6 +139,39 @@ def test_without_vectors_words_decide() -> None:
 
 def test_without_sources_nothing_is_supported() -> None:
     assert [found.verdict for found in check_support("The lake is 40 metres deep [2].", [])] == ["uncited"]
+
+
+def doubt(content: str, sentence: str, verdict: Verdict = "unsupported") -> str:
+    start = content.index(sentence)
+    found = SentenceSupport(1, start, start + len(sentence), [1], verdict, 0.1, 0.1)
+    return put_marks(mark_support(content, [found]))
+
+
+def test_marks_are_put_around_a_sentence() -> None:
+    assert doubt("One. Two [1]. Three.", "Two [1].") == "One. :orange-background[Two [1].] Three."
+    assert doubt("One. **Two** `x`.", "**Two** `x`.", "weak") == "One. :gray[**Two** `x`.]"
+    assert doubt("One. Two.", "Two.", "supported") == "One. Two."
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("**One. Two** three.", "Two** three."),
+        ("One `x. y` z.", "One `x."),
+        ("| one | two |", "one | two"),
+        ("One] two.", "One] two."),
+        ("One \\[x] two.", "One \\[x] two."),
+        ("One.(/away) two.", "One."),
+        ("One.{class=x} two.", "One."),
+        ("One.\n\nTwo.", "One.\n\nTwo."),
+    ],
+)
+def test_what_a_mark_would_part_stays_without_one(content: str, sentence: str) -> None:
+    assert doubt(content, sentence) == content
+
+
+def test_a_text_can_not_bring_marks_of_its_own() -> None:
+    assert put_marks(mark_support("\ufdd0bad\ufdd2 \ufdd1", [])) == "\ufffdbad\ufffd \ufffd"
 
 
 def test_more_likeness_never_makes_a_verdict_worse() -> None:
