@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Sequence
 from html import escape
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import psycopg
 import streamlit as st
 
 from pages.parts.product import product
@@ -17,19 +14,17 @@ from pages.parts.session import connect, require_user
 from pages.parts.words import count
 from rag.chat.branches import questions_before
 from rag.chat.chat_records import Chat, Message
-from rag.chat.presence import HEARTBEAT_S, Present, note_presence, who_is_here
+from rag.chat.presence import Present, who_is_here
 
 #: Chips that are drawn; the others are a number.
 MOST = 6
-
-_VISIT = "chat_visit"
 
 #: Who asked something and has no account any more.
 GONE = "Somebody who left"
 
 
 class PresenceRow:
-    """The people who have the conversation open, as chips; alone, nobody is shown. Says as well that one is here."""
+    """The people who have the conversation open, as chips; alone, nobody is shown."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat.id
@@ -46,7 +41,6 @@ class PresenceRow:
         feed = product().feed
         self._position = feed.position() if feed is not None else 0
         with connect() as conn:
-            say_here(conn, self._chat)
             people = who_is_here(conn, self._chat)
         chips = presence_html(people, require_user().user_id)
         if chips == self._shown:
@@ -59,26 +53,13 @@ class PresenceRow:
 
     def refresh(self) -> None:
         """Draw it anew if somebody came, went or asked since; cheap, for the loop that follows an answer."""
-        if not self._alone and (_is_due(self._chat) or self._heard()):
+        if not self._alone and self._heard():
             self.draw()
 
     def _heard(self) -> bool:
         feed = product().feed
         topics = (f"presence:{self._chat}", f"chat:{self._chat}")
         return feed is not None and any(feed.wait(topic, 0, after=self._position) for topic in topics)
-
-
-def say_here(conn: psycopg.Connection[Any], chat_id: UUID) -> None:
-    """Note that this session shows the conversation, where that was not said lately."""
-    if _is_due(chat_id):
-        visit, _, _ = st.session_state.get(_VISIT) or (uuid4(), None, 0.0)
-        note_presence(conn, chat_id, visit)
-        st.session_state[_VISIT] = visit, chat_id, time.monotonic()
-
-
-def _is_due(chat_id: UUID) -> bool:
-    _, said_of, at = st.session_state.get(_VISIT, (None, None, 0.0))
-    return bool(said_of != chat_id or at + HEARTBEAT_S < time.monotonic())
 
 
 def presence_html(people: Sequence[Present], me: UUID) -> str:

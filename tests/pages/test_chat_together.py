@@ -14,7 +14,7 @@ from rag.chat.chat_records import Chat
 from rag.chat.chats import create_chat, get_chat, list_chats
 from rag.chat.conversations import list_collections
 from rag.chat.participants import participants, share_chat, unshare_chat
-from rag.chat.presence import Present
+from rag.chat.presence import Present, note_presence
 from rag.corpus.collections import create_collection
 from rag.corpus.sharing import share
 from rag.records import LOCAL_USER
@@ -133,12 +133,15 @@ def test_who_was_shown_out_is_told_so(visitors: Visitors, shelf: Library, bob: U
     assert gone not in texts(app)
 
 
-def test_two_who_have_it_open_see_each_other(visitors: Visitors, shelf: Library, alice: UUID, bob: UUID) -> None:
-    address = {"collection": str(shelf.collection), "chat": str(begin(shelf, bob).id)}
-    app = visitors.open(bob, "chat", **address)
+def test_whoever_has_it_open_too_is_named_above_it(visitors: Visitors, shelf: Library, alice: UUID, bob: UUID) -> None:
+    chat = begin(shelf, bob)
+    app = visitors.open(bob, "chat", collection=str(shelf.collection), chat=str(chat.id))
     assert "cs-people" not in texts(app)
-    visitors.open(alice, "chat", **address)
-    assert "Who is here" in texts(app.run())
+    with shelf.database.as_user(alice) as conn:
+        note_presence(conn, chat.id, uuid4())
+    said = texts(app.run())
+    assert "Who is here" in said
+    assert "<span>alice</span>" in said
 
 
 def test_alone_nobody_is_named_and_nothing_is_shared_without_accounts(open_page: OpenPage, library: Library) -> None:
