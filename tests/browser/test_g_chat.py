@@ -63,7 +63,7 @@ photographed or sent home [1].
 In short: 28 days, asked for early and answered soon; and two days a week at home, planned with the team. The
 handbook says nothing about working from abroad."""
 PIECES = re.findall(r"\s*\S+", ANSWER)
-PIECE_S = 0.1
+PIECE_S = 0.12
 FIRST_WORDS = "The handbook gives every employee"
 
 #: Notes what an answer that begins with given words says, whenever the page changes, and when that was.
@@ -141,7 +141,7 @@ def populate(product: Running, database: Database, server: StandInOpenAI) -> Pla
         store_document(conn, collection, "handbook.md", io.BytesIO(HANDBOOK.encode()), max_bytes=10_000)
         for email in (BEN, CY):
             share(conn, collection, email, "viewer")
-    wait_until(lambda: _counts(database, "public.documents where stage = 'ready'"), 60)
+    wait_until(lambda: _counts(database, "public.documents where stage = 'ready'"), 120)
     return Place(product, database, server, collection, others)
 
 
@@ -292,6 +292,7 @@ def test_anybody_stops_an_answer_and_the_next_question_is_answered(ada: Page, be
     ask(ben, "And what about working from abroad?")
     expect(ben.get_by_text("1 question before yours")).to_be_visible()
     expect(ada.get_by_text("1 question before it")).to_be_visible()
+    show_out_of_it(ada, place.others[1])
     stop(ben)
     for tab in (ada, ben):
         expect(tab.get_by_text("Stopped before it was finished.").first).to_be_visible()
@@ -307,6 +308,21 @@ def test_anybody_stops_an_answer_and_the_next_question_is_answered(ada: Page, be
     expect(ben.get_by_text("Stopped before it was finished.")).to_have_count(2)
 
 
+def show_out_of_it(tab: Page, person: UUID) -> None:
+    """By the dialog, which works while the page behind it has an answer to follow."""
+    tab.get_by_role("button", name="Share", exact=True).click()
+    dialog = tab.get_by_role("dialog")
+    dialog.locator(f".st-key-remove-{person}").get_by_role("button").click()
+    expect(dialog).to_contain_text("can't open it any more", timeout=8_000)
+    close(dialog)
+
+
+def close(dialog: Locator) -> None:
+    """By its cross: a key is lost while the focus is between two elements."""
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+
+
 def test_a_conversation_is_shared_by_its_dialog_and_left(ada: Page, ben: Page, place: Place) -> None:
     with place.database.as_user(LOCAL_USER) as conn:
         chat = create_chat(conn, place.collection, "Between Ada and Ben")
@@ -317,8 +333,7 @@ def test_a_conversation_is_shared_by_its_dialog_and_left(ada: Page, ben: Page, p
     ada.keyboard.press("Escape")
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog).to_contain_text("Ben Ito (ben@example.org) can open it now")
-    ada.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
+    close(dialog)
     go_to(ben, place)
     ben.get_by_role("button", name="Between Ada and Ben").click()
     expect(ben).to_have_url(re.compile(str(chat)))
