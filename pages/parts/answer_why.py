@@ -111,9 +111,8 @@ def _tokens(snapshot: Snapshot) -> str:
 
 def _times(message: Message, snapshot: Snapshot) -> str:
     parts = [("search", snapshot.retrieval_seconds), ("the model’s first word", snapshot.first_token_seconds)]
-    total = sum(note.seconds or 0.0 for note in message.phases)
     said = [f"{seconds:.2f} s to {name}" for name, seconds in parts if seconds is not None]
-    return ", ".join([f"{total:.1f} s in all", *said])
+    return ", ".join([f"{message.seconds:.1f} s in all", *said])
 
 
 def _passages(message: Message, now: Mapping[int, PassageNow], left_out: frozenset[int]) -> str:

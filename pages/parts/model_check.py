@@ -12,7 +12,7 @@ from pages.parts.session import connect, require_user
 from pages.parts.words import count, plain
 from rag.chat.connection_check import Verdict, check_connection, describe_server
 from rag.chat.models_on_offer import offered_models
-from rag.chat.spending import ModelUse, list_model_use
+from rag.chat.spending import ModelUse, list_model_use, say_money
 from rag.settings import Settings
 
 _VERDICT = "model_verdict"
@@ -103,7 +103,7 @@ def _caps(used: Settings) -> list[tuple[str, str]]:
 
 def _say_cap(tokens: int, money: float) -> str:
     said = [f"{tokens:,} tokens"] if tokens else []
-    said += [f"{money:,.2f} in money"] if money else []
+    said += [f"{say_money(money)} in money"] if money else []
     return ", ".join(said) or "no cap"
 
 
@@ -115,7 +115,7 @@ def _use(rows: Sequence[ModelUse], *, priced: bool) -> None:
     estimated = sum(row.estimated_tokens for row in rows)
     said = [count(sum(row.requests for row in rows), "answer"), f"{tokens:,} tokens"]
     said += [f"{estimated / tokens:.0%} of them estimated"] if estimated and tokens else []
-    said += [f"{sum(row.cost for row in rows):,.2f} in money"] if priced else []
+    said += [f"{say_money(sum(row.cost for row in rows))} in money"] if priced else []
     st.caption(" · ".join(said))
     config = st.column_config
     columns = {

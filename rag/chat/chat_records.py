@@ -154,6 +154,12 @@ class Message:
         """True when nothing more happens by itself."""
         return self.phase in FINAL_PHASES
 
+    @property
+    def seconds(self) -> float:
+        """What its last attempt took so far; the note of the final phase has that of all phases."""
+        ended = [note.seconds for note in self.phases if note.phase in FINAL_PHASES and note.seconds is not None]
+        return ended[-1] if ended else sum(note.seconds or 0.0 for note in self.phases)
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:

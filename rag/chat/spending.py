@@ -143,7 +143,12 @@ def say_amount(cap: Cap) -> str:
     """``1,200 of 50,000 tokens`` or ``0.42 of 5.00 in money``."""
     if cap.what == "tokens":
         return f"{cap.used:,.0f} of {cap.allowed:,.0f} tokens"
-    return f"{cap.used:,.2f} of {cap.allowed:,.2f} in money"
+    return f"{say_money(cap.used)} of {say_money(cap.allowed)} in money"
+
+
+def say_money(amount: float) -> str:
+    """Two digits after the point, or as many as small change needs."""
+    return f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.4f}"
 
 
 def _caps(settings: Settings) -> Iterator[tuple[Scope, Literal["tokens", "money"], str, float]]:

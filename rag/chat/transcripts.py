@@ -62,8 +62,7 @@ def list_sources(message: Message, address: Address = no_address) -> list[str]:
 def describe_making(message: Message) -> list[str]:
     """What an answer was made by and with, in a few words each: the model, time, passages, tokens and their rate."""
     snapshot = read_snapshot(message.snapshot)
-    seconds = sum(note.seconds or 0.0 for note in message.phases)
-    words = [f"{seconds:.1f} s"] if seconds else []
+    words = [f"{message.seconds:.1f} s"] if message.seconds else []
     words.append(_passages(message, snapshot))
     if snapshot is not None and snapshot.completion_tokens:
         about = "" if snapshot.exact_tokens else "about "

@@ -101,7 +101,7 @@ def test_caps_and_what_was_used_are_shown(
     said = texts(app)
     assert "1,000 tokens" in said
     assert "2.50 in money" in said
-    assert "1 answer · 950 tokens · 100% of them estimated · 0.00 in money" in said
+    assert "1 answer · 950 tokens · 100% of them estimated · 0.0010 in money" in said
     (table,) = app.dataframe
     assert table.value["Tokens read"].tolist() == [900]
     assert "950 of 1,000 tokens of the chat model used by you today" in texts(
