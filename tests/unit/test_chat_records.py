@@ -11,7 +11,7 @@ from rag.chat.chat_records import Message, Phase, PhaseNote
 def answer(phase: Phase, *notes: tuple[str, float | None]) -> Message:
     return Message(
         id=uuid4(), chat_id=uuid4(), position=2, role="assistant", content="", phase=phase,
-        phase_at=datetime.now(UTC), phases=[PhaseNote(name, "2026-11-23T10:00:00+00:00", "", seconds) for name, seconds in notes],
+        phase_at=datetime.now(UTC), phases=[PhaseNote(name, "", "", seconds) for name, seconds in notes],
         attempt=1, stop_requested=False, kind=None, model=None, passages=[], citations=[], error=None, error_hint=None,
         created_at=datetime.now(UTC),
     )  # fmt: skip
