@@ -27,10 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class Dictation:
-    """``used`` is what the model has read and written so far, over all that it was asked for this answer."""
+    """``used`` is what the model has read and written so far, over all that it was asked for this answer.
 
-    def __init__(self, model: ChatModel, writer: AnswerWriter) -> None:
+    ``limit_s`` is what it gets for rewriting a question.
+    """
+
+    def __init__(self, model: ChatModel, writer: AnswerWriter, limit_s: float = LIMIT_S) -> None:
         self.model = model
+        self._limit_s = limit_s
         self.used = Usage(0, 0, exact=True)
         #: Whether that was counted against the caps.
         self.settled = False
@@ -44,7 +48,7 @@ class Dictation:
     def rewrite(self, question: str, history: Sequence[tuple[str, str]]) -> str | None:
         """The question so that it stands alone; None where it does, or where the model can't say in time."""
         said = ""
-        until = time.monotonic() + LIMIT_S
+        until = time.monotonic() + self._limit_s
         reply = self.model.reply(build_rewriting(question, history))
         try:
             for piece in reply:

@@ -21,7 +21,7 @@ from rag.vectors.models import ModelRow
 from tests.conftest import ALICE
 from tests.integration.library import LAKE, PUMP, QUESTION, Library, SharedWords, settings_for
 from tests.integration.townsfolk import run_as_owner
-from tests.standin_openai import Hang, Say, StandInOpenAI, Status
+from tests.standin_openai import Say, StandInOpenAI, Status
 
 EXTRACTIVE = settings_for()
 WEIGHT = "How heavy is the Falcon pump?"
@@ -109,17 +109,6 @@ def test_a_rewriting_that_fails_leaves_the_question_as_it_was_typed(
     answer = library.answer(library.ask("What does the Falcon pump weigh?", chat=chat), settings)
     assert (answer.phase, answer.standalone) == ("complete", None)
     assert answer.phases[0].detail.startswith("Embedded the question with ")
-
-
-def test_a_model_that_takes_too_long_to_rewrite_is_not_waited_for(
-    library: Library, provider: StandInOpenAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rag.chat.dictation.LIMIT_S", 0.3)
-    settings, chat = settings_for(provider.base_url), chat_of(library)
-    library.answer(library.ask(chat=chat), settings)
-    provider.rewrites.append(Hang(20, pings=True))
-    answer = library.answer(library.ask("What does the Falcon pump weigh?", chat=chat), settings)
-    assert (answer.phase, answer.standalone) == ("complete", None)
 
 
 def test_without_a_model_a_follow_up_is_joined_to_the_question_before(library: Library) -> None:
