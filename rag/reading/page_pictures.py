@@ -59,10 +59,15 @@ class PagePicture:
 
 @dataclass(frozen=True, slots=True)
 class DrawLimits:
-    """Most that one page may cost: seconds until it is there, and address space of the child."""
+    """Most that one page may cost: seconds of a core, and address space of the child."""
 
     seconds: int = 8
     memory_bytes: int = 1024 * 2**20
+
+    @property
+    def patience_s(self) -> float:
+        """Until when it has to be there on the clock: a busy machine gives a child half a core and a slow start."""
+        return 2.0 * self.seconds + 4
 
 
 def draw_page(pieces: Iterable[bytes], wanted: PageWanted, limits: DrawLimits | None = None) -> PagePicture:
@@ -98,7 +103,7 @@ def page_at(page_starts: Sequence[int], offset: int) -> int:
 
 def _draw(pieces: Iterable[bytes], wanted: PageWanted, limits: DrawLimits) -> PagePicture:
     child = _start()
-    alarm = threading.Timer(limits.seconds, child.kill)
+    alarm = threading.Timer(limits.patience_s, child.kill)
     alarm.daemon = True
     alarm.start()
     try:
