@@ -55,6 +55,8 @@ def share_button(chat: Chat) -> None:
     if st.session_state.get(_OPEN) == chat.id:
         title = "Share this conversation" if owned else "People in this conversation"
         st.dialog(title, icon=":material/group:", on_dismiss=_close)(show_chat_sharing)(chat)
+    else:
+        _close()  # it was open at another conversation, which was left without closing it
 
 
 def say_if_gone() -> None:

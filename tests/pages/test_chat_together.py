@@ -120,6 +120,16 @@ def seen_by(library: Library, person: UUID, chat: Chat) -> Chat:
         return get_chat(conn, chat.id)
 
 
+def test_the_dialog_is_of_one_conversation(visitors: Visitors, shelf: Library, alice: UUID) -> None:
+    first, second = begin(shelf), begin(shelf)
+    app = visitors.open(alice, "chat", collection=str(shelf.collection), chat=str(first.id))
+    app.button(key="share_chat").click().run()
+    assert app.session_state["chat_sharing"] == first.id
+    app.button(key=f"chat-{second.id}").click().run()
+    assert app.query_params["chat"] == str(second.id)
+    assert "chat_sharing" not in app.session_state
+
+
 def test_who_was_shown_out_is_told_so(visitors: Visitors, shelf: Library, bob: UUID) -> None:
     chat = begin(shelf, bob)
     gone = "isn't shared with you"
