@@ -53,7 +53,7 @@ def test_from_the_sample_corpus_to_a_cited_answer(page: Page, shoot: Shoot) -> N
     expect(page.get_by_text(re.compile(r"^Complete ·"))).to_be_visible()
     expect(page.get_by_text(re.compile("since no chat model is set up"))).to_be_visible()
 
-    page.get_by_test_id("stPopover").get_by_role("button").first.click()
+    page.locator("[class*=st-key-sources-]").get_by_role("button").first.click()
     quote = page.locator(".cs-quote mark").first.inner_text()
     page.get_by_role("link", name="Open at the quote").first.click()
     focus = page.locator(".cs-focus")
