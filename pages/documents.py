@@ -16,6 +16,7 @@ from pages.parts.document_table import CSV_COLUMNS, MOST_ROWS, csv_rows, documen
 from pages.parts.downloads import file_name, handing_out, to_csv
 from pages.parts.empty import empty_state
 from pages.parts.guests import is_guest, nothing_public
+from pages.parts.live import feed_position, listen_live
 from pages.parts.notices import notify
 from pages.parts.picker import collection_menu, page_header
 from pages.parts.progress_bar import progress_bar, rate_of
@@ -26,8 +27,9 @@ from rag.corpus.documents import list_documents
 from rag.corpus.progress import STAGES, Progress, read_progress
 from rag.records import FINAL_STAGES, Collection, DocumentRow, Stage
 
-#: Seconds between two looks while something goes on, and while nothing does (somebody else may add documents).
-BUSY_S, IDLE_S = 1.0, 5.0
+#: Seconds between two looks without any hint, while something goes on and while nothing does: hints may fail, and a
+#: worker that dies gives none.
+BUSY_S, IDLE_S = 4.0, 30.0
 _LISTED = "documents_listed"
 
 _UNREADY = tuple(stage for stage in STAGES if stage != "ready")
@@ -72,21 +74,23 @@ def show_empty_collection(collection: Collection) -> None:
 
 
 def show_documents(collection: Collection) -> None:
-    """What seldom changes is drawn by the page; the progress and the table draw themselves again each second.
+    """What seldom changes is drawn by the page; the progress and the table draw themselves again when they change.
 
     Each element of a tick is a message to each browser, so the fragment holds no more than these.
     """
+    position = feed_position()
     with connect() as conn:
         progress = read_progress(conn, collection.id)
         unready = list_documents(conn, collection.id, stages=_UNREADY)
     if progress.documents:
         _toolbar(collection, unready, progress.documents)
     view = st.fragment(live_view, run_every=BUSY_S if progress.active else IDLE_S, key="live-documents")
-    view(collection, progress.active, bool(progress.documents))
+    view(collection, progress.active, bool(progress.documents), position)
 
 
 @guarded
-def live_view(collection: Collection, was_active: bool, had_documents: bool) -> None:
+def live_view(collection: Collection, was_active: bool, had_documents: bool, position: int) -> None:
+    listen_live("documents-feed", [f"documents:{collection.id}"], after=position)
     with connect() as conn:
         progress = read_progress(conn, collection.id)
         documents = _list_again(conn, collection, progress)

@@ -39,6 +39,13 @@ def listen_live(key: str, topics: Sequence[str], *, after: int | None = None) ->
         return _count(_component()(key=key, data=data, on_hints_change=_nothing, height="content"))
 
 
+def feed_position() -> int:
+    """Now, for ``after`` of :func:`listen_live`: taken before rows are read."""
+    feed = product().feed
+    assert feed is not None, "a page calls require_database() first"
+    return feed.position()
+
+
 def _count(state: Any) -> int:
     count = state.get("hints")
     return count if isinstance(count, int) and not isinstance(count, bool) else 0
