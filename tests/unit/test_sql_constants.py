@@ -20,6 +20,8 @@ JUDGED = {
     ("rag/auth/people.py", "query.encode()"),
     ("rag/auth/sessions.py", "(_LOOK + condition).encode()"),
     ("rag/chat/chats.py", "_MESSAGES + condition"),
+    ("rag/chat/chats.py", "statement"),
+    ("rag/chat/watching.py", "f'select {checks}'.encode()"),
     ("rag/corpus/documents.py", "f'select public.{function}(%s)'"),
     (
         "rag/corpus/documents.py",
