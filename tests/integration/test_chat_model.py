@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -16,6 +19,8 @@ from rag.chat.llm import ChatModel, Reply, chat_model
 from rag.chat.models_on_offer import fetch_models, read_offer
 from rag.chat.prompts import Turn
 from rag.chat.replies import whole_reply
+from rag.cli import make_parser
+from rag.commands.cli_output import Output
 from rag.errors import InvalidInput, ProviderBusy, ProviderError, ProviderRefused
 from rag.settings import Settings
 from tests.integration.library import in_thread, wait_until
@@ -352,6 +357,24 @@ def test_without_a_model_the_server_s_are_named(provider: StandInOpenAI) -> None
     assert not verdict.ok
     assert "No chat model is set" in verdict.words
     assert "stand-in" in verdict.hint
+
+
+def test_the_command_lists_and_checks_without_a_database(provider: StandInOpenAI) -> None:
+    def command(*arguments: str) -> tuple[int, dict[str, Any], str]:
+        out = Output(json=True, stdout=io.StringIO(), stderr=io.StringIO())
+        chosen = make_parser().parse_args(["chat-models", *arguments])
+        code = chosen.run(chosen, settings(provider), out)
+        return code, json.loads(out.stdout.getvalue()), out.stderr.getvalue()  # type: ignore[attr-defined]
+
+    code, found, said = command()
+    assert (code, found) == (0, {"models": [{"name": "stand-in", "default": True}]})
+    assert said == f"Asking {provider.base_url} (with a key).\n"
+    code, found, _ = command("check")
+    assert (code, found["ok"], found["model"], found["listed"]) == (0, True, "stand-in", 1)
+    provider.chat.append(Status(404))
+    code, found, _ = command("check", "huge")
+    assert (code, found["ok"]) == (1, False)
+    assert "no chat model named “huge”" in found["words"]
 
 
 def test_a_list_without_end_is_given_up_on(provider: StandInOpenAI) -> None:
