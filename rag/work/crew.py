@@ -69,7 +69,8 @@ class Crew:
                 return
             except Exception:
                 log.exception("A thread of queue %s failed; it goes on in %.0f s.", queue, _PAUSE_S)
-                workplace.stop.wait(_PAUSE_S)
+                with self._taken():  # who pauses is not free
+                    workplace.stop.wait(_PAUSE_S)
 
     @contextmanager
     def _taken(self) -> Iterator[None]:
