@@ -70,8 +70,8 @@ class Viewer:
             at = time.time()
             message = ForwardMsg()
             message.ParseFromString(data)
-            if message.HasField("new_session"):
-                self._page = message.new_session.page_script_hash
+            if message.HasField("navigation"):
+                self._page = message.navigation.page_script_hash
             elif message.HasField("delta"):
                 self._note(message.delta, at)
 

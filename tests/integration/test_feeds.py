@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg import Connection
@@ -15,6 +17,7 @@ from psycopg import Connection
 from rag.chat.chat_records import AnswerEvent
 from rag.chat.chats import stop_answer
 from rag.chat.feeds import Feed, tail_answer
+from rag.chat.hints import EVERYTHING, NoHints
 from rag.errors import NotFound
 from rag.store.database import Database, connect
 from tests.conftest import ALICE, BOB
@@ -209,6 +212,100 @@ def test_a_failure_and_a_stop_are_ends_too(feed: Feed, library: Library) -> None
 def test_nothing_new_is_said_too_so_that_a_page_can_look_around(feed: Feed, library: Library) -> None:
     tail = tail_answer(opener(library), feed, library.ask(), poll_s=0.05)
     assert [next(tail).kind for _ in range(3)] == ["phase", "waiting", "waiting"]
+
+
+def test_viewers_of_one_answer_share_what_one_of_them_reads(feed: Feed, library: Library) -> None:
+    """Twelve who follow one answer look into the database hardly more often than one."""
+    listening(feed, library)
+    message, viewers = library.ask(), 12
+    looks: list[int] = [0] * viewers
+    events: list[list[AnswerEvent]] = [[] for _ in range(viewers)]
+
+    def follow(number: int) -> None:
+        def open_transaction() -> AbstractContextManager[Connection[Any]]:
+            looks[number] += 1
+            return library.database.as_user(ALICE)
+
+        events[number] += tail_answer(open_transaction, feed, message, poll_s=LONG_S)
+
+    pieces = [f"word{n} " for n in range(100)]
+    with StandInOpenAI(chat=[Say(pieces, delay_s=0.02)]) as provider, contextlib.ExitStack() as threads:
+        for number in range(viewers):
+            threads.enter_context(in_thread(partial(follow, number)))
+        wait_until(lambda: all(looks))
+        library.answer(message, settings_for(provider.base_url))
+    assert {text_of(seen) for seen in events} == {"".join(pieces)}
+    hints = deltas_of(library, message) + 20  # changes of the phase come on top
+    assert sum(looks) < hints + 3 * viewers < hints * viewers
+    assert feed.answers.count == 0
+
+
+def test_a_viewer_who_may_no_longer_look_is_told_though_others_go_on(feed: Feed, library: Library) -> None:
+    message = library.ask()
+    mine = iter(tail_answer(opener(library), feed, message, poll_s=0.02))
+    assert next(mine).kind == "phase"
+    with pytest.raises(NotFound):
+        next(iter(tail_answer(opener(library, BOB), feed, message, poll_s=0.02)))
+    assert next(mine).kind == "waiting"
+
+
+class Broadcast:
+    """A source of hints that isn't this database."""
+
+    def __init__(self) -> None:
+        self.note: Callable[[str], object] | None = None
+
+    def follow(self, note: Callable[[str], object], closed: threading.Event) -> None:
+        self.note = note
+        closed.wait()
+
+
+def test_hints_may_come_from_elsewhere_and_all_may_have_changed_after_a_new_connection(library: Library) -> None:
+    source = Broadcast()
+    feed = Feed(library.database, source)
+    position = feed.position()
+    wait_until(lambda: source.note is not None)
+    assert source.note is not None
+    source.note("chat:one")
+    assert feed.heard_since("chat:one", position)
+    assert not feed.heard_since("chat:two", position)
+    source.note(EVERYTHING)
+    assert feed.wait("chat:two", LONG_S, after=position)
+    assert not feed.wait("chat:two", 0.01)
+    feed.close()
+
+
+def test_without_any_hints_polling_finds_the_end(library: Library) -> None:
+    feed = Feed(library.database, NoHints())
+    message = library.ask()
+    events: list[AnswerEvent] = []
+    with in_thread(lambda: events.extend(tail_answer(opener(library), feed, message, poll_s=0.05))):
+        answer = library.answer(message, settings_for())
+    assert (text_of(events), events[-1].kind) == (answer.content, "done")
+    feed.close()
+
+
+def test_changes_of_documents_are_announced_for_their_collection(feed: Feed, library: Library) -> None:
+    listening(feed, library)
+    key = f"documents:{library.collection}"
+
+    def changes(act: Callable[[], object]) -> bool:
+        position = feed.position()
+        act()
+        return feed.wait(key, LONG_S, after=position)
+
+    def run(statement: str, *values: object) -> None:
+        with connect(library.database.owner_dsn) as conn:
+            conn.execute(statement.encode(), values)
+
+    added: list[UUID] = []
+    assert changes(lambda: added.append(library.add("new.txt", "Something new about pumps.")))
+    assert changes(lambda: run("update public.documents set stage = 'embedding' where id = %s", added[0]))
+    assert changes(
+        lambda: run("update public.index_documents set chunk_count = chunk_count where document_id = %s", added[0])
+    )
+    assert changes(lambda: run("delete from public.documents where id = %s", added[0]))
+    assert not feed.wait(f"documents:{uuid4()}", 0.01)
 
 
 def test_somebody_else_can_t_follow(feed: Feed, library: Library) -> None:
