@@ -31,15 +31,16 @@ export default function ({ parentElement, setTriggerValue }) {
     page.onkeydown = null
   }
 
+  // The thread itself may be another element afterwards.
   function hold(act, message, to) {
     const watch = new MutationObserver(() => {
       if (page.activeElement && page.activeElement !== page.body) return
-      const place = root.querySelector(`[data-act="${act}"][data-message="${to ?? message}"]`)
-      const same = root.querySelector(`[data-act="${act}"][data-message="${message}"]`)
-      ;(same ?? place)?.focus({ preventScroll: true })
+      const find = (id) => page.querySelector(`.st-key-chat-thread [data-act="${act}"][data-message="${id}"]`)
+      const field = act === "edit" ? page.querySelector(".st-key-chat-thread textarea") : null
+      ;(field ?? find(message) ?? find(to))?.focus({ preventScroll: true })
     })
-    watch.observe(root, { childList: true, subtree: true })
-    setTimeout(() => watch.disconnect(), 3000)
+    watch.observe(page.body, { childList: true, subtree: true })
+    setTimeout(() => watch.disconnect(), 10_000)
   }
 
   async function copy(text) {

@@ -34,10 +34,11 @@ _FIRST = "chat_first"
 
 
 def act_on_click(choice: Choice) -> None:
-    """Do what a button of the thread asked for, before anything is read or drawn."""
+    """Do what a button of the thread asked for, before anything of the conversation is read or drawn."""
+    click = last_click()
     try:
         dispatch(
-            last_click(),
+            click,
             {
                 "flip": lambda click: show_branch(click.to),
                 "edit": lambda click: toggle_panel("edit", click.message),
@@ -52,6 +53,10 @@ def act_on_click(choice: Choice) -> None:
         )
     except CorpuscopeError as problem:
         st.toast(plain(f"{problem} {problem.hint or ''}".strip()), icon=":material/error:")
+        return
+    if click is not None and click.act in ("flip", "again"):
+        # What stands above was drawn for the branch before: the button that exports it.
+        st.rerun()
 
 
 def _answer_again(click: Click, choice: Choice) -> None:
