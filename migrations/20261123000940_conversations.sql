@@ -271,7 +271,13 @@ $$;
 create function corpuscope.send_next_answers() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-    if not exists (select from public.messages m where m.parent_id = new.id) or corpuscope.answer_waits(new.id) then
+    if not exists (select from public.messages m where m.parent_id = new.id) then
+        return null;
+    end if;
+    -- An earlier answer that was retried may end at the same moment as this one: each would take the other for unfinished, and
+    -- nobody would send the job of the next. Not the chat's row, which whoever asks holds while they wait for this answer.
+    perform pg_advisory_xact_lock(hashtextextended('answers of ' || new.chat_id, 0));
+    if corpuscope.answer_waits(new.id) then
         return null;
     end if;
     perform corpuscope.send_jobs('answer', (
