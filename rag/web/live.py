@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ from rag.web.origins import names_our_origin
 PATH = "/api/live"
 CHECK_S = 15.0
 #: Least seconds between two hints, by the kind of topic; the slowest counts.
-_PACE_S = {"documents": 1.0}
+_PACE_S = {"documents": 0.7}
+#: Most seconds that a hint of such a slow kind is held back, at random: else all who look on would look in one instant.
+_SPREAD_S = 0.3
 _PACE_ELSE_S = 0.1
 #: Close codes of ours: not yours (any more), and come back later.
 REFUSED, LATER = 4403, 4503
@@ -129,6 +132,7 @@ async def _send_hints(socket: WebSocket, listener: Listener, feed: Feed) -> None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stirred.wait(), max(0.0, due - time.monotonic()))
             if stirred.is_set():
+                await asyncio.sleep(listener.spread_s())
                 stirred.clear()
                 await socket.send_text("look")
                 await asyncio.sleep(listener.pace_s)
@@ -164,6 +168,10 @@ class Listener:
     def pace_s(self) -> float:
         """Seconds between two hints."""
         return max(_PACE_S.get(topic.kind, _PACE_ELSE_S) for topic in self.topics)
+
+    def spread_s(self) -> float:
+        """Seconds to hold a hint back."""
+        return random.uniform(0, _SPREAD_S) if self.pace_s > _PACE_ELSE_S else 0.0
 
     def check(self) -> bool:
         """Whether they may (still) listen; if so they are here. Raises where the database can't say."""
