@@ -1,8 +1,8 @@
 """Fifty people on the Documents page while documents are read: how long one tick of the live table takes.
 
 Speaks Streamlit's own protocol over websockets, as fifty browsers would: each session opens /documents, is told which
-fragment to run, and asks for it each second, as often as hints come while documents are read. A tick lasts from that
-request to "script finished".
+fragment to run, and asks for it as often as hints come while documents are read. A tick lasts from that request to
+"script finished".
 The product is started by its own command, so the workers take their share of the same cores.
 """
 
@@ -30,8 +30,10 @@ import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from rag.web.live import DOCUMENTS_S
+
 SESSIONS = 50
-SECONDS = 20
+SECONDS = 30
 #: Seconds of the page's own timer while documents are read, by which a session knows that they are.
 BUSY_S = 4.0
 #: Ticks of each session that still compete with fifty first loads of the page.
@@ -250,12 +252,12 @@ async def _live(address: str, session: Session, number: int, ready: asyncio.Barr
             await session.open(socket)  # once more while the database still starts
             await asyncio.sleep(0.5)
         await ready.wait()
-        await asyncio.sleep(number / SESSIONS)
+        await asyncio.sleep(DOCUMENTS_S * number / SESSIONS)
         begun = time.monotonic()
         while time.monotonic() < begun + SECONDS:
             session.ticks.append(await session.tick(socket))
-            # The browser's timer keeps its own time: what was late once must not fall in with the others for good.
-            due = begun + math.ceil(time.monotonic() - begun)
+            # Each has a moment of its own: what was late once must not fall in with the others for good.
+            due = begun + DOCUMENTS_S * math.ceil((time.monotonic() - begun) / DOCUMENTS_S)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 

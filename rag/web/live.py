@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,11 +33,17 @@ from rag.web.origins import names_our_origin
 
 PATH = "/api/live"
 CHECK_S = 15.0
-#: Least seconds between two hints, by the kind of topic; the slowest counts.
-_PACE_S = {"documents": 0.7}
-#: Most seconds that a hint of such a slow kind is held back, at random: else all who look on would look in one instant.
-_SPREAD_S = 0.3
+#: Least seconds between two hints about the documents of a collection, which while they are read change all the time:
+#: with fifty who look on, more often would keep one core busy with drawing.
+DOCUMENTS_S = 1.5
+#: The same by the kind of topic; the slowest counts.
+_PACE_S = {"documents": DOCUMENTS_S}
 _PACE_ELSE_S = 0.1
+#: Who looks on at a slow kind each has a moment of their own in the pace, as far from the others' as can be: if all
+#: looked in one instant, or at random, they would queue for the app. The n-th is n times the golden ratio, less its
+#: whole part, which splits the widest gaps (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+_GOLDEN = (5**0.5 - 1) / 2
+_numbers = itertools.count()
 #: Close codes of ours: not yours (any more), and come back later.
 REFUSED, LATER = 4403, 4503
 
@@ -132,10 +138,10 @@ async def _send_hints(socket: WebSocket, listener: Listener, feed: Feed) -> None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stirred.wait(), max(0.0, due - time.monotonic()))
             if stirred.is_set():
-                await asyncio.sleep(listener.spread_s())
+                await asyncio.sleep(listener.wait_s(time.monotonic()))
                 stirred.clear()
                 await socket.send_text("look")
-                await asyncio.sleep(listener.pace_s)
+                await asyncio.sleep(min(listener.pace_s, _PACE_ELSE_S))
             if time.monotonic() >= due:
                 due = time.monotonic() + listener.check_s
                 if not await run_in_threadpool(listener.still_may):
@@ -161,6 +167,8 @@ class Listener:
     #: Seconds between two looks at what they may.
     check_s: float = CHECK_S
     visit: UUID = field(default_factory=uuid4)
+    #: Their moment in the pace, in [0, 1).
+    phase: float = field(default_factory=lambda: next(_numbers) * _GOLDEN % 1)
     #: Who it was at the last look.
     identity: Identity | None = None
 
@@ -169,9 +177,10 @@ class Listener:
         """Seconds between two hints."""
         return max(_PACE_S.get(topic.kind, _PACE_ELSE_S) for topic in self.topics)
 
-    def spread_s(self) -> float:
-        """Seconds to hold a hint back."""
-        return random.uniform(0, _SPREAD_S) if self.pace_s > _PACE_ELSE_S else 0.0
+    def wait_s(self, now: float) -> float:
+        """Seconds from ``now``, of any clock of the process, until their next moment; 0 for what is paced finely."""
+        pace = self.pace_s
+        return (self.phase * pace - now) % pace if pace > _PACE_ELSE_S else 0.0
 
     def check(self) -> bool:
         """Whether they may (still) listen; if so they are here. Raises where the database can't say."""
