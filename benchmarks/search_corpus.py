@@ -59,9 +59,16 @@ def fill(admin: Connection[Any], database: Database, vectors: Vectors) -> tuple[
 
 
 def store_collection(
-    admin: Connection[Any], database: Database, model: str, name: str, vectors: Vectors, *, words: bool = True
+    admin: Connection[Any],
+    database: Database,
+    model: str,
+    name: str,
+    vectors: Vectors,
+    *,
+    words: bool = True,
+    length: int = 60,
 ) -> Corpus:
-    """A collection of these vectors, written past the triggers; its words are indexed as a worker would."""
+    """A collection of these vectors, written past the triggers; its words, ``length`` a chunk, as a worker would."""
     _tell(f"writing {len(vectors):,} chunks")
     register = "select corpuscope.register_model('local', %s, %s, 256, '', '')"
     model_id = _value(admin, register, [model, DIMENSIONS])
@@ -83,15 +90,14 @@ def store_collection(
             owner,
         )
         ids = [row[0] for row in documents]
-        chunks = _copy_chunks(admin, owner, ids, len(vectors))
+        chunks = _copy_chunks(admin, owner, ids, write_texts(len(vectors), length))
         _copy_vectors(admin, owner, ids, chunks, vectors)
     for start in range(0, len(chunks) if words else 0, 64):
         admin.execute("select corpuscope.index_lexical(%s)", [chunks[start : start + 64]])
     return Corpus(collection, index, model_id, vectors, ids)
 
 
-def _copy_chunks(admin: Connection[Any], owner: Row, documents: list[UUID], rows: int) -> list[int]:
-    texts = write_texts(rows)
+def _copy_chunks(admin: Connection[Any], owner: Row, documents: list[UUID], texts: list[str]) -> list[int]:
     columns = "index_id, document_id, collection_id, ordinal, start_char, end_char, text, language"
     with admin.cursor() as cursor, cursor.copy(f"copy chunks ({columns}) from stdin".encode()) as copy:
         for n, text in enumerate(texts):
@@ -111,14 +117,14 @@ def _copy_vectors(
             copy.write_row((chunk, *place, documents[n // CHUNKS_A_DOCUMENT], b"", HalfVector(vector).to_text()))
 
 
-def write_texts(rows: int) -> list[str]:
-    """Sixty words each, with frequencies that fall as Zipf's law says."""
+def write_texts(rows: int, length: int = 60) -> list[str]:
+    """``length`` words each, with frequencies that fall as Zipf's law says."""
     rng = np.random.default_rng(11)
     consonants, vowels = list("bdfgklmnprst"), list("aeiou")
     syllables = np.array([a + b for a in consonants for b in vowels])
     vocabulary = np.array(["".join(rng.choice(syllables, rng.integers(2, 5))) for _ in range(40_000)])
     shares = np.cumsum(1 / np.arange(3, 40_003))
-    words = vocabulary[np.searchsorted(shares / shares[-1], rng.random((rows, 60)))]
+    words = vocabulary[np.searchsorted(shares / shares[-1], rng.random((rows, length)))]
     return [" ".join(row) for row in words]
 
 

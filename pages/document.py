@@ -13,7 +13,6 @@ from pages.parts.document_page_view import page_switch, show_page
 from pages.parts.document_quotation import cited_words, show_gone, show_since
 from pages.parts.document_table import chunks_of, status_of
 from pages.parts.document_text import show_document_text
-from pages.parts.downloads import handing_out
 from pages.parts.empty import empty_state
 from pages.parts.explore_address import explore_query
 from pages.parts.guests import guest_note
@@ -23,11 +22,12 @@ from pages.parts.span_actions import language_picker
 from pages.parts.words import count, guarded, plain, show_error, size
 from rag.chat.quotations import Quotation, Whereabouts
 from rag.corpus.collections import get_collection
-from rag.corpus.documents import get_document, read_file
+from rag.corpus.documents import get_document
 from rag.corpus.marks import list_marks
 from rag.corpus.texts import list_chunks, read_text
 from rag.errors import NotFound
 from rag.records import FINAL_STAGES, Collection, DocumentRow
+from rag.web.files import address
 
 Cited = tuple[Quotation, Whereabouts]
 
@@ -50,15 +50,10 @@ def show_header(document: DocumentRow, collection: Collection) -> None:
     guest_note()
     with st.container(horizontal=True, vertical_alignment="center", key="page-header"):
         st.title(plain(document.name), anchor=False, width="stretch")
-        st.download_button(
-            "Original",
-            handing_out(collection.id, f"“{document.name}”", lambda conn: b"".join(read_file(conn, document.id))),
-            file_name=document.name,
-            mime="application/octet-stream",
-            icon=":material/download:",
-            on_click="ignore",
-            key="original",
-            help=f"The file as it was uploaded, {size(document.size)}",
+        words = f"The file as it was uploaded, {size(document.size)}"
+        st.html(
+            f'<a class="cs-button" target="_self" download href="{address(document.id)}" title="{words}">Original</a>',
+            width="content",
         )
         if document.chunk_count:
             st.page_link(

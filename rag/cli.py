@@ -87,11 +87,19 @@ def make_parser() -> ArgumentParser:
     _add_indexes(add("indexes", _command("cli_indexes"), "List, estimate, build, swap or drop a collection's indexes."))
     _add_map(add("map", _command("cli_map"), "Make a map of a collection, list its maps, watch, cancel or delete one."))
     _add_trash(add("trash", _command("cli_trash"), "List deleted documents, restore some, or empty the trash."))
+    _add_originals(
+        add(
+            "originals",
+            _command("cli_originals"),
+            "Say where the files of documents are, or move them to or from a bucket.",
+        )
+    )
     _add_models(add("models", _command("cli_models"), "List the embedding models, or register one more."))
     _add_chat_models(
         add("chat-models", _command("cli_chat_models"), "List the chat models that the server offers, or test one.")
     )
     add("status", _command("cli_status", "run_status"), "Say what runs and how far every collection is.")
+    add("doctor", _command("cli_doctor"), "Check the database and the Supabase project, and say what to do.")
     add("worker", _command("cli_worker"), "Run a worker until Ctrl-C.")
     add("migrate", _command("cli_status", "run_migrate"), "Bring the database schema up to date.")
     add("users", _command("cli_users", "run_users"), "List who has an account.")
@@ -240,6 +248,12 @@ def _add_trash(parser: ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="*", help="which to restore, by name or id; all without any")
     parser.add_argument("--collection", metavar="NAME", required=True)
     parser.add_argument("--yes", action="store_true", help="empty it: there is no way back")
+
+
+def _add_originals(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=("status", "move"), nargs="?", default="status")
+    parser.add_argument("--to", choices=("supabase", "database"), help="where all of them go: SUPABASE_BUCKET, or back")
+    parser.add_argument("--at-once", metavar="N", type=_positive, default=4, help="how many are moved side by side: 4")
 
 
 def _add_models(parser: ArgumentParser) -> None:

@@ -80,6 +80,30 @@ class SignInBlocked(SignInRefused):
         self.retry_after = retry_after
 
 
+class SignInUnavailable(CorpuscopeError):
+    """The server that signs people in can't be reached."""
+
+    hint = "Try again in a moment."
+
+
+class StorageError(CorpuscopeError):
+    """The bucket of originals did not do what was asked."""
+
+    hint = "docs/supabase.md says how the bucket is set up; `corpuscope doctor` looks at it."
+
+
+class StorageBusy(StorageError):
+    """The bucket of originals can't be reached."""
+
+    hint = "Try again in a moment."
+
+
+class OriginalLost(StorageError):
+    """The original of this document is not where it was put, or is not what was put there."""
+
+    hint = "Upload the file again to have it back; what was read of it stays searchable."
+
+
 class ModelError(CorpuscopeError):
     """The embedding model can't be used."""
 

@@ -16,6 +16,7 @@ from rag.errors import SettingsError
 
 #: Name and password within an address.
 _PASSWORD = re.compile(r"//[^/@\s]*:[^/@\s]*@")
+_SHORTEST_KEY = 32
 
 
 class Settings(BaseSettings):
@@ -39,10 +40,15 @@ class Settings(BaseSettings):
     corpuscope_workers: int = Field(
         default=1, ge=0, le=32, description="Worker processes that `corpuscope` starts; 0 when they run elsewhere."
     )
-    auth: Literal["none", "local", "oidc"] = Field(
+    corpuscope_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret of at least 32 characters from which signatures are made, the same for each app of an "
+        "installation on several hosts; empty means a file in CORPUSCOPE_HOME.",
+    )
+    auth: Literal["none", "local", "oidc", "supabase"] = Field(
         default="none",
         description="Who may come in: `none` is one person without sign-in, `local` e-mail and password, "
-        "`oidc` an OpenID provider.",
+        "`oidc` an OpenID provider, `supabase` the accounts of a Supabase project.",
     )
     allow_open_network: bool = Field(
         default=False,
@@ -68,11 +74,47 @@ class Settings(BaseSettings):
     oidc_sign_up: Literal["invited", "anyone"] = Field(
         default="invited", description="Who gets an account at the first sign-in: who was invited, or anyone it knows."
     )
+    supabase_url: str = Field(
+        default="",
+        pattern=r"^$|^https?://[^\s/@?#]+$",
+        description="Address of the Supabase project, as in https://abcdefgh.supabase.co; docs/supabase.md.",
+    )
+    supabase_publishable_key: str = Field(
+        default="", description="The project's publishable (or anon) key: it gives nobody any rights."
+    )
+    supabase_secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The project's secret (or service_role) key, for live updates, originals and functions; "
+        "it never leaves the server.",
+    )
+    supabase_oauth: str = Field(
+        default="",
+        description="Sign-in providers that the project has enabled, separated by commas, as in `github, google`.",
+    )
+    supabase_sign_up: Literal["invited", "anyone"] = Field(
+        default="invited",
+        description="Who of the project's accounts gets in here: who was invited, or anyone who signs up there.",
+    )
+    supabase_bucket: str = Field(
+        default="originals", pattern=r"^[a-z0-9][a-z0-9_-]{1,62}$", description="The private bucket for originals."
+    )
+    originals: Literal["database", "supabase"] = Field(
+        default="database",
+        description="Where originals are kept: in the database, or in SUPABASE_BUCKET, to which workers bring them.",
+    )
+    live_updates: Literal["auto", "listen", "broadcast", "poll"] = Field(
+        default="auto",
+        description="How pages hear of changes: LISTEN, Supabase Realtime, or by looking alone; "
+        "`auto` is LISTEN, or Realtime where that is impossible. With `broadcast`, and with `auto` on a project whose "
+        "keys are set, workers broadcast changes.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="How much the log says."
     )
-    embedding_provider: Literal["local", "openai"] = Field(
-        default="local", description="Where text is embedded: on this machine, or by an OpenAI-compatible server."
+    embedding_provider: Literal["local", "openai", "supabase"] = Field(
+        default="local",
+        description="Where text is embedded: on this machine, by an OpenAI-compatible server, "
+        "or by the project's Edge Function.",
     )
     embedding_model: str = Field(
         default="all-MiniLM-L6-v2",
@@ -213,16 +255,37 @@ def _refuse_unsafe(settings: Settings) -> None:
     if settings.auth == "none" and not settings.allow_open_network and not is_loopback(settings.corpuscope_host):
         raise SettingsError(
             f"With AUTH=none, everybody who reaches {settings.corpuscope_host} would be you.",
-            hint="Set AUTH=local or AUTH=oidc; or ALLOW_OPEN_NETWORK=true where only you can reach this machine.",
+            hint="Set AUTH=local, oidc or supabase; or ALLOW_OPEN_NETWORK=true where only you can reach this machine.",
+        )
+    if 0 < len(settings.corpuscope_key.get_secret_value()) < _SHORTEST_KEY:
+        raise SettingsError(
+            f"CORPUSCOPE_KEY has fewer than {_SHORTEST_KEY} characters: it could be guessed.",
+            hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"',
         )
     capped = settings.chat_cost_per_conversation or settings.chat_cost_per_day or settings.chat_cost_per_day_in_all
     if not settings.prices and capped:
         raise SettingsError("A cap in money needs CHAT_PRICES.", hint="README.md lists every setting.")
-    if settings.auth == "oidc":
-        names = ("oidc_metadata_url", "oidc_client_id", "oidc_client_secret")
+    for choice, names in _needed(settings).items():
         missing = [name.upper() for name in names if not _plain(getattr(settings, name))]
         if missing:
-            raise SettingsError(f"AUTH=oidc needs {', '.join(missing)} too.", hint="README.md lists every setting.")
+            raise SettingsError(f"{choice} needs {', '.join(missing)} too.", hint="README.md lists every setting.")
+
+
+def _needed(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The settings without which a chosen one can do nothing."""
+    server = ("supabase_url", "supabase_secret_key")
+    needed = {
+        "AUTH=oidc": ("oidc_metadata_url", "oidc_client_id", "oidc_client_secret"),
+        "AUTH=supabase": ("supabase_url", "supabase_publishable_key", "database_url"),
+        "ORIGINALS=supabase": server,
+        "LIVE_UPDATES=broadcast": (*server, "database_url"),
+        "EMBEDDING_PROVIDER=supabase": server,
+    }
+    chosen = {
+        f"{name.upper()}={getattr(settings, name)}"
+        for name in ("auth", "originals", "live_updates", "embedding_provider")
+    }
+    return {choice: names for choice, names in needed.items() if choice in chosen}
 
 
 def _plain(value: str | SecretStr) -> str:

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.parts.product import product
 from pages.parts.session import connect
 from pages.parts.words import guarded, show_error
-from rag.corpus.documents import read_file
+from rag.corpus.originals import read_original
 from rag.errors import CorpuscopeError
 from rag.reading.page_pictures import PagePicture, PageWanted, draw_page, page_at, words_on_page
 from rag.records import DocumentRow, DocumentText
@@ -94,5 +95,4 @@ def _picture(document_id: UUID, wanted: PageWanted) -> PagePicture:
 
 
 def _file(document_id: UUID) -> Iterator[bytes]:
-    with connect() as conn:
-        yield from read_file(conn, document_id)
+    return read_original(connect, document_id, product().originals)

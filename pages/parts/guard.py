@@ -44,12 +44,14 @@ def routes() -> list[BaseRoute]:
 
 
 def data_routes() -> list[BaseRoute]:
-    """What our own scripts in the browser ask for: the points of maps, and hints that something has changed."""
+    """What the browser asks for beside pages: the points of maps, originals, and hints that something has changed."""
     from rag.auth.identity import LOCAL_IDENTITY
-    from rag.web import live, points
+    from rag.web import files, live, points
 
+    everybody = None if is_guarded() else LOCAL_IDENTITY
     return [
-        *points.routes(lambda: product().database, None if is_guarded() else LOCAL_IDENTITY),
+        *points.routes(lambda: product().database, everybody),
+        *files.routes(lambda: product().database, lambda: product().originals, everybody),
         *live.routes(entrance(), lambda: product().feed),
     ]
 

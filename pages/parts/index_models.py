@@ -11,7 +11,11 @@ from pages.parts.words import guarded, plain, show_error
 from rag.corpus.embedding_models import Provider, add_model, describe_candidate
 from rag.errors import CorpuscopeError
 
-_PROVIDERS: dict[Provider, str] = {"local": "On this installation's machines", "openai": "Hosted"}
+_PROVIDERS: dict[Provider, str] = {
+    "local": "On this installation's machines",
+    "openai": "Hosted",
+    "supabase": "In the project's Edge Function",
+}
 
 
 def add_model_form() -> None:
@@ -23,14 +27,17 @@ def add_model_form() -> None:
 @st.dialog("Another model")
 @guarded
 def _dialog() -> None:
+    offered = [provider for provider in _PROVIDERS if provider != "supabase" or settings().supabase_url]
     provider = st.radio(
-        "Where it runs", list(_PROVIDERS), format_func=_PROVIDERS.__getitem__, key="model-provider", horizontal=True
+        "Where it runs", offered, format_func=_PROVIDERS.__getitem__, key="model-provider", horizontal=True
     )
     if provider == "local":
         st.caption(
             "A folder with a sentence-transformers model that workers can read too, or a name on the Hugging Face hub,"
             " which is fetched now if the hub can be reached."
         )
+    elif provider == "supabase":
+        st.caption("gte-small, or the model of EMBEDDING_BASE_URL among the function's secrets.")
     else:
         st.caption(
             "Any model of the OpenAI-compatible server that OPENAI_BASE_URL or EMBEDDING_BASE_URL names, with the key"
@@ -39,9 +46,9 @@ def _dialog() -> None:
     with st.form("add_model_form", border=False):
         name = st.text_input("Name or folder" if provider == "local" else "Name", key="model-name", max_chars=300)
         dimensions = window = 0
-        if provider == "openai":
-            dimensions = st.number_input("Dimensions", 0, 4000, 0, help="Numbers of a vector; 0 if it is OpenAI's own.")
-            window = st.number_input("Window", 0, 100_000, 0, help="Tokens that it reads; 0 if it is OpenAI's own.")
+        if provider != "local":
+            dimensions = st.number_input("Dimensions", 0, 4000, 0, help="Numbers of a vector; 0 if it is known.")
+            window = st.number_input("Window", 0, 100_000, 0, help="Tokens that it reads; 0 if it is known.")
         submitted = st.form_submit_button("Register it", type="primary")
     if submitted:
         _register(provider, name, int(dimensions), int(window))

@@ -117,10 +117,13 @@ def show_invite_form() -> None:
             )
 
 
+_WAYS = {"oidc": "with the provider", "supabase": "of the Supabase project"}
+
+
 def foresee_invitation(address: str, administrator: bool) -> Sequence[str]:
     """What the invitation will give, and to whom."""
     who = plain(address) if address else "whoever opens the link first"
-    way = "with the provider" if settings().auth == "oidc" else "with a password of their own"
+    way = _WAYS.get(settings().auth, "with a password of their own")
     effects = [f"One account for **{who}**, {way}. No e-mail is sent: you pass the link on."]
     if administrator:
         effects.append(

@@ -9,6 +9,7 @@ from html import escape
 import streamlit as st
 
 from pages.parts.confirmation import Act, confirm
+from pages.parts.guard import entrance
 from pages.parts.notices import notify
 from pages.parts.product import product, settings
 from pages.parts.session import connect, require_user
@@ -56,7 +57,7 @@ def show_password(others: int) -> None:
     """The form that changes the password; ``others`` are the sessions that would end."""
     with st.container(border=True, key="password", height="stretch"):
         st.markdown("**Password**")
-        if settings().auth != "local":
+        if settings().auth not in ("local", "supabase"):
             st.caption("You sign in with a provider, which has your password. Nothing of it is kept here.")
             return
         if problem := st.session_state.pop(_PROBLEM, None):
@@ -74,6 +75,10 @@ def show_password(others: int) -> None:
             st.session_state[_TRIES] = tries + 1
             _change(old, new, again, others)
             st.rerun()
+        if settings().auth == "supabase":
+            st.caption(
+                "It is the Supabase project's. If you have none, sign out and choose one by “Forgot your password?”."
+            )
 
 
 def _field(label: str, purpose: str, key: str) -> str:
@@ -81,19 +86,26 @@ def _field(label: str, purpose: str, key: str) -> str:
 
 
 def _change(old: str, new: str, again: str, others: int) -> None:
-    from rag.auth.signing_in import change_password  # hashing needs a library that AUTH=none does without
-
-    database = product().database
-    assert database is not None
     try:
         if new != again:
             raise InvalidInput("The new password was not typed the same way twice.")
-        change_password(database, require_user(), old, new)
+        _change_where_it_is(old, new)
     except CorpuscopeError as problem:
         st.session_state[_PROBLEM] = problem
         return
     ended = f" {count(others, 'other session')} ended." if others else ""
     notify(f"Your password was changed.{ended}")
+
+
+def _change_where_it_is(old: str, new: str) -> None:
+    if settings().auth == "supabase":
+        entrance().project_door.change_password(require_user(), old, new)
+        return
+    from rag.auth.signing_in import change_password  # hashing needs a library that AUTH=none does without
+
+    database = product().database
+    assert database is not None
+    change_password(database, require_user(), old, new)
 
 
 def show_sessions(sessions: Sequence[SessionRow]) -> None:

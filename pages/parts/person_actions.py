@@ -216,6 +216,8 @@ def deleting(person: PersonRow, gone: Removal) -> Act:
     if gone.invitations:
         stop = "stops" if gone.invitations == 1 else "stop"
         effects.append(f"{count(gone.invitations, 'invitation')} of theirs that nobody used {stop} working.")
+    if settings().auth == "supabase":
+        effects.append("Their account at the Supabase project is deleted too, for every application that uses it.")
     effects.append("What they did stays in the list of activity. **This can't be undone**; closing the account can.")
     return Act(
         f"Delete the account of {name}?",

@@ -12,11 +12,13 @@ from typing import TypeVar
 import streamlit as st
 
 from rag.chat.feeds import Feed
+from rag.chat.live_updates import hint_source
 from rag.chunks.tokens import ModelTokens
+from rag.corpus.originals import open_store
 from rag.errors import CorpuscopeError, ModelNotReady
 from rag.settings import Settings, load_settings
 from rag.store.database import Database, open_database
-from rag.vectors.embedders import Embedder, load_question_encoder, load_question_tokens
+from rag.vectors.embedders import Embedder, load_question_encoder, load_question_tokens, prepare_model
 from rag.vectors.models import ModelRow, is_named, settings_for
 
 T = TypeVar("T")
@@ -40,6 +42,8 @@ class Product:
         self.encoder: Embedder | None = None
         self.database_problem: CorpuscopeError | None = None
         self.encoder_problem: CorpuscopeError | None = None
+        #: The bucket with originals; None where the settings have no key to one.
+        self.originals = open_store(settings)
         self._others: dict[tuple[str, str], Embedder] = {}
         self._other_problems: dict[tuple[str, str], CorpuscopeError] = {}
         self._loading: set[tuple[str, str]] = set()
@@ -87,7 +91,7 @@ class Product:
         """One try; a page that asks after it failed begins another."""
         key = model.provider, model.name
         try:
-            self._others[key] = load_question_encoder(settings_for(self.settings, model))
+            self._others[key] = _load_encoder(settings_for(self.settings, model))
             self._other_problems.pop(key, None)
         except CorpuscopeError as problem:
             self._other_problems[key] = problem
@@ -98,14 +102,14 @@ class Product:
 
     def _open_database(self) -> None:
         database = _keep_trying(lambda: open_database(self.settings), self._note_database_problem)
-        self.feed = Feed(database)
+        self.feed = Feed(database, hint_source(self.settings, database))
         self.feed.position()  # listens from now on
         _keep_trying(lambda: _end_foreign_sessions(database, self.settings), self._note_database_problem)
         self.database = database
         self.database_problem = None
 
     def _load_encoder(self) -> None:
-        self.encoder = _keep_trying(lambda: load_question_encoder(self.settings), self._note_encoder_problem)
+        self.encoder = _keep_trying(lambda: _load_encoder(self.settings), self._note_encoder_problem)
         self.encoder_problem = None
 
     def _note_database_problem(self, problem: CorpuscopeError) -> None:
@@ -113,6 +117,16 @@ class Product:
 
     def _note_encoder_problem(self, problem: CorpuscopeError) -> None:
         self.encoder_problem = problem
+
+
+def _load_encoder(settings: Settings) -> Embedder:
+    try:
+        return load_question_encoder(settings)
+    except ModelNotReady:
+        if settings.corpuscope_workers:
+            raise  # a worker of this host prepares the model
+        prepare_model(settings)
+        return load_question_encoder(settings)
 
 
 def _end_foreign_sessions(database: Database, settings: Settings) -> None:

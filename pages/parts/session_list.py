@@ -13,7 +13,7 @@ from rag.auth.administration import SessionRow, end_session
 
 #: Sessions that are listed; whoever has more wants to end them all.
 MOST = 12
-_ICONS = {"password": "devices", "oidc": "devices", "guest": "person_off"}
+_ICONS = {"password": "devices", "oidc": "devices", "supabase": "devices", "guest": "person_off"}
 
 
 def list_sessions(sessions: Sequence[SessionRow], whose: str = "") -> None:

@@ -37,7 +37,8 @@ LINK_DAYS = 7
 
 NO_ACCOUNTS = (
     "This installation has one person, so there is nobody to share with. Start it with `AUTH=local` (people sign in "
-    "with e-mail and password) or `AUTH=oidc` (with an OpenID provider); everything here stays yours."
+    "with e-mail and password), `AUTH=oidc` (with an OpenID provider) or `AUTH=supabase` (with a project's accounts); "
+    "everything here stays yours."
 )
 
 

@@ -60,7 +60,8 @@ def _look(word: str, *, touch: bool) -> Identity | None:
     if named is None or shared.database is None:
         return None
     with shared.database.as_accounts() as conn:
-        session = find_session(conn, UUID(named), idle=door.idle, touch=touch)
+        found = find_session(conn, UUID(named), idle=door.idle, touch=touch)
+    session = door.keep_fresh(found)
     return session.identity if session is not None else None
 
 

@@ -95,6 +95,15 @@ def _find(conn: Connection[Any], condition: str, *values: object) -> Person | No
     return cursor.execute(f"select {_COLUMNS} from corpuscope.people where {condition}".encode(), values).fetchone()
 
 
+def find_operator(conn: Connection[Any]) -> UUID | None:
+    """The oldest administrator whose account is open: whom commands act as where there is no local user."""
+    row = conn.execute(
+        "select user_id from corpuscope.people where is_administrator and disabled_at is null and not is_guest"
+        " order by created_at, user_id limit 1"
+    ).fetchone()
+    return row[0] if row else None
+
+
 def list_accounts(conn: Connection[Any]) -> list[Person]:
     """Everybody but guests, by e-mail address."""
     cursor = conn.cursor(row_factory=class_row(Person))

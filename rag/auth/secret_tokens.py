@@ -12,6 +12,7 @@ from pathlib import Path
 import itsdangerous
 
 from rag.errors import SettingsError
+from rag.settings import Settings
 
 _KEY_FILE = "cookie.key"
 _KEY_BYTES = 32
@@ -51,8 +52,15 @@ class Signer:
             return None
 
 
+def installation_key(settings: Settings) -> bytes:
+    """The key of the installation: from CORPUSCOPE_KEY, which several hosts can share, else :func:`load_key`."""
+    if secret := settings.corpuscope_key.get_secret_value():
+        return hmac.digest(secret.encode(), b"corpuscope installation", "sha256")
+    return load_key(settings.corpuscope_home)
+
+
 def load_key(home: Path) -> bytes:
-    """The installation's signing key: 32 random bytes in a file that only we may read, made once.
+    """A host's own signing key: 32 random bytes in a file that only we may read, made once.
 
     Raises :class:`SettingsError` if the file can't be made or read, or holds something else.
     """

@@ -19,7 +19,7 @@ from rag.auth.identity import Identity
 from rag.auth.people import tidy_label
 from rag.auth.secret_tokens import hash_token, new_token
 
-Kind = Literal["password", "oidc", "guest"]
+Kind = Literal["password", "oidc", "supabase", "guest"]
 
 GRACE = timedelta(seconds=60)
 SIGNED_OUT = "signed out"
@@ -29,20 +29,26 @@ STOLEN = "an old cookie of this session was used again, so somebody may have cop
 _LOOK = """
 select s.id, s.rotated_at, s.expires_at, s.token_hash, s.seen_at, p.user_id, coalesce(p.email, '') as email, p.name,
        p.is_administrator, p.is_guest, s.last_seen_at < now() - interval '1 minute' as is_stale,
-       coalesce(s.seen_at <= now() - %(grace)s, false) as is_late
+       coalesce(s.seen_at <= now() - %(grace)s, false) as is_late, t.renew_at, t.expires_at as tokens_end
 from corpuscope.sessions s join corpuscope.people p on p.user_id = s.user_id
+left join corpuscope.project_sessions t on t.session_id = s.id
 where s.ended_at is null and s.expires_at > now() and s.last_seen_at > now() - %(idle)s and p.disabled_at is null
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that stands, and whose it is. ``expires_at`` is its end in any case."""
+    """A session that stands, and whose it is. ``expires_at`` is its end in any case.
+
+    Where it holds a Supabase project's tokens, they are due to be renewed at ``renew_at`` and end at ``tokens_end``.
+    """
 
     id: UUID
     identity: Identity
     rotated_at: datetime
     expires_at: datetime
+    renew_at: datetime | None = None
+    tokens_end: datetime | None = None
 
 
 def open_session(
@@ -109,7 +115,7 @@ def _session(row: DictRow) -> Session:
         session_id=row["id"],
         expires_at=row["expires_at"],
     )
-    return Session(row["id"], identity, row["rotated_at"], row["expires_at"])
+    return Session(row["id"], identity, row["rotated_at"], row["expires_at"], row["renew_at"], row["tokens_end"])
 
 
 def rotate(conn: Connection[Any], session_id: UUID) -> str | None:
@@ -162,13 +168,13 @@ def end_others(conn: Connection[Any], user_id: UUID, reason: str, *, keep: UUID 
     return ended
 
 
-def end_foreign(conn: Connection[Any], auth: Literal["local", "oidc"]) -> int:
-    """End the sessions that began by the other way of signing in, which is switched off now; how many."""
-    other: Kind = "oidc" if auth == "local" else "password"
+def end_foreign(conn: Connection[Any], auth: Literal["local", "oidc", "supabase"]) -> int:
+    """End the sessions that began by another way of signing in, which is switched off now; how many."""
+    kinds: dict[str, Kind] = {"local": "password", "oidc": "oidc", "supabase": "supabase"}
     return conn.execute(
         "update corpuscope.sessions set ended_at = now(), end_reason = 'people sign in another way now'"
-        " where kind = %s and ended_at is null",
-        [other],
+        " where kind not in (%s, 'guest') and ended_at is null",
+        [kinds[auth]],
     ).rowcount
 
 

@@ -20,7 +20,7 @@ from rag.auth.invitations import Invitation as Invitation
 from rag.auth.invitations import accept_invitation, find_reset, refused_invitation, refused_reset, use_reset
 from rag.auth.invitations import describe_invitation as describe_invitation
 from rag.auth.passwords import check_new_password, hash_password, needs_rehash, verify_password
-from rag.auth.secret_tokens import is_setup_code, load_key
+from rag.auth.secret_tokens import installation_key, is_setup_code
 from rag.auth.sessions import Kind, Session
 from rag.errors import InvalidInput, NotAllowed, SignInRefused
 from rag.settings import Settings, is_loopback
@@ -55,7 +55,7 @@ def sign_in(
     stored = person.password_hash if person else None
     matches = verify(stored, password)
     if not matches or person is None or stored is None or person.disabled_at is not None:
-        _note_refusal(database, person, address, device, locked=tries == by_email.limit)
+        note_refusal(database, person, address, device, locked=tries == by_email.limit)
         raise SignInRefused
     renewed = hash_password(password) if needs_rehash(stored) else None
     with database.as_accounts() as conn:
@@ -69,7 +69,7 @@ def sign_in(
         return begin(conn, person.user_id, "password", device=device, address=address, settings=settings)
 
 
-def _note_refusal(database: Database, person: people.Person | None, address: str, device: str, *, locked: bool) -> None:
+def note_refusal(database: Database, person: people.Person | None, address: str, device: str, *, locked: bool) -> None:
     """What was typed is named only if it is somebody's address: people type passwords into the wrong field."""
     subject = person.email if person else "an address without account"
     with database.as_accounts() as conn:
@@ -130,7 +130,7 @@ def sign_up_first(
     :func:`needs_setup_code`); :class:`InvalidInput` for an address or password that won't do.
     """
     _require_passwords(settings)
-    if needs_setup_code(settings) and not is_setup_code(load_key(settings.corpuscope_home), code):
+    if needs_setup_code(settings) and not is_setup_code(installation_key(settings), code):
         raise NotAllowed("The set-up code is wrong.", hint="It is in what Corpuscope printed when it started.")
     with database.as_accounts() as conn:
         if people.has_accounts(conn):

@@ -20,7 +20,7 @@ from rag.corpus.documents import list_documents, store_document
 from rag.corpus.progress import RateMeter, read_progress
 from rag.evaluation.folder_scoring import EVALUATION_K, evaluate
 from rag.evaluation.labelled_folders import EvaluationSet, LabelledDocument, read_set
-from rag.records import LOCAL_USER, Hit
+from rag.records import Hit
 from rag.retrieval.profiles import RetrievalProfile
 from rag.retrieval.retrieving import retrieve
 from rag.retrieval.stored_profiles import load_profile
@@ -85,7 +85,7 @@ def _scratch(session: Session, name: str) -> Iterator[Scratch]:
         yield scratch
     finally:
         session.out.show("Deleting the collection of the evaluation")
-        with session.database.as_user(LOCAL_USER, limit_s=0) as conn:
+        with session.as_user(limit_s=0) as conn:
             delete_collection(conn, scratch.collection_id)
 
 

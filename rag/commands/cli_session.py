@@ -1,4 +1,4 @@
-"""What a command works with: the database as the local user, and a worker for as long as it must wait for one."""
+"""What a command works with: the database as the operator, and a worker for as long as it must wait for one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
+from rag.auth.people import find_operator
 from rag.commands.children import Child, last_line, settings_environment, stop_all
 from rag.commands.cli_output import Output
 from rag.corpus.progress import Progress, describe, read_worker_status
-from rag.errors import CorpuscopeError, ModelNotReady
+from rag.errors import CorpuscopeError, ModelNotReady, NotAllowed
 from rag.records import LOCAL_USER
 from rag.settings import Settings
 from rag.store.database import Database, open_database
@@ -45,9 +48,28 @@ class Session:
     _worker: Child | None = None
     _checked: float = field(default=float("-inf"))
 
-    def as_user(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """A transaction of the local user's."""
-        return self.database.as_user(LOCAL_USER)
+    @cached_property
+    def operator(self) -> UUID:
+        """Whom commands act as: the local user, or the first administrator where people are a Supabase project's.
+
+        Raises :class:`NotAllowed` as long as there is none.
+        """
+        if self.settings.auth != "supabase":
+            return LOCAL_USER
+        with self.database.as_accounts() as conn:
+            found = find_operator(conn)
+        if found is None:
+            raise NotAllowed(
+                "Nobody administers this installation yet, so that commands have nobody to act as.",
+                hint="Open the app and sign in first.",
+            )
+        return found
+
+    def as_user(self, *, limit_s: float | None = None) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """A transaction of the operator's; ``limit_s`` as in :meth:`Database.as_user`."""
+        if limit_s is None:
+            return self.database.as_user(self.operator)
+        return self.database.as_user(self.operator, limit_s=limit_s)
 
     def load_question_encoder(self, model: ModelRow | None = None) -> Embedder:
         """The embedder of questions to an index of ``model``, without it of the model that the settings name.

@@ -14,6 +14,11 @@ from rag.errors import InvalidInput, NotFound
 from rag.settings import Settings
 from rag.store.database import Database
 
+_ELSEWHERE = {
+    "oidc": "The OpenID provider has them.",
+    "supabase": "The Supabase project has them: “Forgot your password?” on the sign-in page sends a code.",
+}
+
 
 def run_users(arguments: Namespace, settings: Settings, out: Output) -> int:
     """Print who has an account."""
@@ -39,7 +44,9 @@ def make_reset_link(database: Database, settings: Settings, email: str) -> str:
     Raises :class:`NotFound` if nobody has that address, :class:`InvalidInput` where the link would be of no use.
     """
     if settings.auth != "local":
-        raise InvalidInput("Nobody signs in with a password here.", hint="That is so with AUTH=local only.")
+        raise InvalidInput(
+            "No password is kept here.", hint=_ELSEWHERE.get(settings.auth, "That is so with AUTH=local only.")
+        )
     with database.as_accounts() as conn:
         if not people.has_accounts(conn):
             raise InvalidInput("Nobody has an account yet.", hint="Open the app and make the first one.")

@@ -12,10 +12,10 @@ def describe_first_account(database: Database, settings: Settings) -> str:
 
     Not for a log: who knows the code can make the account that administers everything.
     """
-    if settings.auth != "local":
+    if settings.auth not in ("local", "supabase"):
         return ""
     from rag.auth.people import has_accounts
-    from rag.auth.secret_tokens import load_key, setup_code
+    from rag.auth.secret_tokens import installation_key, setup_code
     from rag.auth.signing_in import needs_setup_code
 
     if not needs_setup_code(settings):
@@ -23,5 +23,8 @@ def describe_first_account(database: Database, settings: Settings) -> str:
     with database.as_accounts() as conn:
         if has_accounts(conn):
             return ""
-    code = setup_code(load_key(settings.corpuscope_home))
-    return f"Make the first account at {settings.public_url or address(settings)}/sign-up with the set-up code {code}"
+    code = setup_code(installation_key(settings))
+    place = settings.public_url or address(settings)
+    if settings.auth == "supabase":
+        return f"Sign in first, at {place}/sign-in, with the set-up code {code}"
+    return f"Make the first account at {place}/sign-up with the set-up code {code}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
@@ -135,19 +135,6 @@ def get_document(conn: psycopg.Connection[Any], document_id: UUID) -> DocumentRo
     if found is None:
         raise NotFound("That document doesn't exist, or it isn't shared with you.")
     return found
-
-
-def read_file(conn: psycopg.Connection[Any], document_id: UUID) -> Iterator[bytes]:
-    """The original bytes in pieces of at most 1 MB. The transaction must stay open while they are read."""
-    get_document(conn, document_id)
-    parts = conn.execute("select count(*) from public.document_files where document_id = %s", [document_id]).fetchone()
-    with conn.cursor(binary=True) as cursor:
-        for part in range(parts[0] if parts else 0):
-            row = cursor.execute(
-                "select data from public.document_files where document_id = %s and part = %s", [document_id, part]
-            ).fetchone()
-            if row is not None:
-                yield row[0]
 
 
 def describe_deletion(conn: psycopg.Connection[Any], document_ids: Sequence[UUID]) -> dict[str, int]:

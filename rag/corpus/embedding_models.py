@@ -13,7 +13,7 @@ from rag.errors import InvalidInput, ModelError, ModelNotReady, NotAllowed
 from rag.settings import Settings
 from rag.vectors.models import ModelInfo, ModelRow, describe_model
 
-Provider = Literal["local", "openai"]
+Provider = Literal["local", "openai", "supabase"]
 
 
 _NEITHER = "Give a folder that holds the model, or check the name and whether this machine can reach the hub."

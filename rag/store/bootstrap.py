@@ -132,6 +132,22 @@ def _require_superuser(conn: Connection[Any]) -> None:
         )
 
 
+def ensure_pgvector(conn: Connection[Any]) -> None:
+    """Enable pgvector where nobody has: a new Supabase project offers it, and its `postgres` may do that.
+
+    Raises :class:`DatabaseError` when that is refused, or what is there is too old or in another schema.
+    """
+    if not conn.execute("select 1 from pg_extension where extname = 'vector'").fetchone():
+        try:
+            conn.execute("create extension if not exists vector with schema extensions")
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"pgvector is not enabled here: {error.diag.message_primary or error}.",
+                hint="Let an administrator run: create extension vector with schema extensions",
+            ) from error
+    _require_pgvector(conn)
+
+
 def _require_pgvector(conn: Connection[Any]) -> None:
     row = conn.execute(
         "select extversion, nspname from pg_extension join pg_namespace n on n.oid = extnamespace"

@@ -26,11 +26,14 @@ begin
     if not exists (select from pg_roles where rolname = 'supabase_realtime_admin') then
         create role supabase_realtime_admin nologin noinherit;
     end if;
+    if not exists (select from pg_roles where rolname = 'supabase_storage_admin') then
+        create role supabase_storage_admin nologin noinherit;
+    end if;
 end
 $$;
 
 grant anon, authenticated, service_role to authenticator;
-grant anon, authenticated, service_role, supabase_realtime_admin to postgres;
+grant anon, authenticated, service_role, supabase_realtime_admin, supabase_storage_admin to postgres;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
 alter role anon set statement_timeout = '3s';
@@ -60,7 +63,7 @@ create schema if not exists pgmq authorization postgres;
 create schema if not exists graphql_public;
 grant usage on schema graphql_public to postgres, anon, authenticated, service_role;
 create schema if not exists storage;
-grant usage on schema storage to postgres, anon, authenticated, service_role;
+grant usage on schema storage to postgres, anon, authenticated, service_role, supabase_storage_admin;
 
 create extension if not exists vector with schema extensions;
 create extension if not exists pg_trgm with schema extensions;
@@ -139,12 +142,55 @@ $$;
 
 create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
 returns void language plpgsql as $$
+declare
+    made uuid := gen_random_uuid();
 begin
-    insert into realtime.messages (payload, event, topic, private, extension)
-    values (payload, event, topic, private, 'broadcast');
+    perform set_config('realtime.topic', topic, true);
+    insert into realtime.messages (id, payload, event, topic, private, extension)
+    values (made, jsonb_build_object('id', made) || payload, event, topic, private, 'broadcast');
 exception when others then
     raise warning 'ErrorSendingBroadcastMessage: %', sqlerrm;
 end
+$$;
+
+-- storage: nobody keeps files here, but policies on them can be written and tested
+
+create table if not exists storage.buckets (
+    id text primary key,
+    name text not null unique,
+    owner_id text,
+    public boolean default false,
+    file_size_limit bigint,
+    allowed_mime_types text[],
+    created_at timestamptz default now(),
+    updated_at timestamptz default now()
+);
+create table if not exists storage.objects (
+    id uuid primary key default gen_random_uuid(),
+    bucket_id text references storage.buckets (id),
+    name text,
+    owner_id text,
+    metadata jsonb,
+    user_metadata jsonb,
+    version text,
+    path_tokens text[] generated always as (string_to_array(name, '/')) stored,
+    created_at timestamptz default now(),
+    updated_at timestamptz default now(),
+    last_accessed_at timestamptz default now(),
+    unique (bucket_id, name)
+);
+alter table storage.buckets owner to supabase_storage_admin;
+alter table storage.objects owner to supabase_storage_admin;
+alter table storage.buckets enable row level security;
+alter table storage.objects enable row level security;
+grant all on storage.buckets, storage.objects to postgres, anon, authenticated, service_role;
+
+create or replace function storage.foldername(name text) returns text[] language sql immutable as $$
+    select (string_to_array(name, '/'))[: cardinality(string_to_array(name, '/')) - 1]
+$$;
+
+create or replace function storage.filename(name text) returns text language sql immutable as $$
+    select (string_to_array(name, '/'))[cardinality(string_to_array(name, '/'))]
 $$;
 
 do $$

@@ -119,6 +119,11 @@ class Database:
         with translated(), connect(self.owner_dsn, application_name="corpuscope owner") as conn:
             yield conn
 
+    @property
+    def can_listen(self) -> bool:
+        """Whether NOTIFY reaches user connections; a transaction pooler keeps it to itself."""
+        return not _is_transaction_pooler(self.app_dsn)
+
     def listen(
         self, *channels: str, timeout_s: float = 1.0, on_connect: Callable[[], object] = lambda: None
     ) -> Iterator[Notify | None]:
@@ -240,7 +245,13 @@ def _run(conn: Connection[Any], command: bytes) -> None:
 def connect(dsn: str, *, role: str | None = None, application_name: str = "corpuscope") -> Connection[Any]:
     """A single connection in autocommit mode, as ``role`` if given. Raises :class:`DatabaseUnavailable`."""
     with translated():
-        conn = psycopg.connect(_patient(dsn), autocommit=True, application_name=application_name)
+        conn = psycopg.connect(
+            _patient(dsn),
+            autocommit=True,
+            application_name=application_name,
+            # What one server prepared, the next that a transaction pooler gives doesn't know, or knows as another's.
+            prepare_threshold=None if _is_transaction_pooler(dsn) else 5,
+        )
         try:
             if role is not None:
                 conn.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
@@ -282,7 +293,7 @@ def open_database(settings: Settings, *, on_progress: Progress | None = None) ->
     """
     if not settings.embedded:
         database = Database(settings.database_url)
-        prepare(database.owner_dsn, database.owner_dsn, on_progress=on_progress)
+        prepare(database.owner_dsn, database.owner_dsn, on_progress=on_progress, auth=settings.auth)
         return database
     server = EmbeddedPostgres(settings.corpuscope_home, on_progress=on_progress).start()
     try:
@@ -306,17 +317,24 @@ def open_embedded(server: EmbeddedPostgres, name: str = DATABASE, *, on_progress
     return Database(server.dsn("authenticator", name), server.dsn("postgres", name), server=server)
 
 
-def prepare(admin_dsn: str, owner_dsn: str, *, on_progress: Progress | None = None) -> list[str]:
-    """Bootstrap with ``admin_dsn``, migrate with ``owner_dsn``; the migrations applied. Quick when nothing is due."""
+def prepare(admin_dsn: str, owner_dsn: str, *, on_progress: Progress | None = None, auth: str = "none") -> list[str]:
+    """Bootstrap with ``admin_dsn``, migrate with ``owner_dsn``; the migrations applied. Quick when nothing is due.
+
+    With ``auth`` none there is a local user then, in our stand-in also with others than supabase: until the first
+    account takes that one over. A Supabase project's users are made by its Auth.
+    """
     with translated():
         with connect(admin_dsn, application_name="corpuscope bootstrap") as conn:
             bootstrap.bootstrap(conn, on_progress)
         with connect(owner_dsn, application_name="corpuscope migrate") as conn:
-            if _is_transaction_pooler(owner_dsn) and migrations.pending(conn):
-                raise DatabaseError(
-                    "The schema must be updated, and the transaction pooler can't do that.",
-                    hint="Put the session pooler's port, 5432, into DATABASE_URL once.",
-                )
+            if migrations.pending(conn):
+                if _is_transaction_pooler(owner_dsn):
+                    raise DatabaseError(
+                        "The schema must be updated, and the transaction pooler can't do that.",
+                        hint="Put the session pooler's port, 5432, into DATABASE_URL once.",
+                    )
+                bootstrap.ensure_pgvector(conn)
             applied = migrations.migrate(conn, on_progress=on_progress)
-            bootstrap.ensure_local_user(conn)
+            if auth == "none" or (auth != "supabase" and bootstrap.is_stand_in(conn)):
+                bootstrap.ensure_local_user(conn)
             return applied

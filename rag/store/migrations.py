@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import psycopg
 from psycopg import Connection
 
 from rag.errors import MigrationError
+from rag.store import default_grants
 from rag.store.bootstrap import SCHEMA_LOCK
 from rag.store.statements import split_statements
 
@@ -50,11 +51,12 @@ def migrate(conn: Connection[Any], folder: Path = FOLDER, on_progress: Progress 
     tell = on_progress or (lambda _message: None)
     with _schema_lock(conn, tell):
         waiting = pending(conn, folder)  # another runner may have been faster
-        if waiting:
-            _create_history(conn)
-        for migration in waiting:
-            tell(f"Updating the database: {migration.path.name}…")
-            _apply(conn, migration)
+        with _as_owner(conn) if waiting else nullcontext():
+            if waiting:
+                _create_history(conn)
+            for migration in waiting:
+                tell(f"Updating the database: {migration.path.name}…")
+                _apply(conn, migration)
     return [migration.path.name for migration in waiting]
 
 
@@ -162,6 +164,27 @@ def _find_holder(conn: Connection[Any]) -> str:
     return f"{application or 'a session'} (session {pid}, there since {since:%H:%M:%S})"
 
 
+@contextmanager
+def _as_owner(conn: Connection[Any]) -> Iterator[None]:
+    """Let a superuser work as the role that owns the schema, at first `postgres`, so that this one can do with less.
+
+    Else what an administrator makes once would be theirs, and nobody with fewer rights could work with it.
+    """
+    row = conn.execute(
+        "select coalesce((select nspowner::regrole::text from pg_namespace where nspname = 'corpuscope'), 'postgres')"
+        " from pg_roles where rolname = current_user and rolsuper and to_regrole('postgres') is not null"
+    ).fetchone()
+    if row is None:
+        yield
+        return
+    conn.execute(f"set role {row[0]}".encode())  # quoted by regrole where it has to be
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("reset role")
+
+
 def _create_history(conn: Connection[Any]) -> None:
     # The Supabase CLI's own statements (its pkg/migration/history.go).
     with conn.transaction():
@@ -175,7 +198,7 @@ def _create_history(conn: Connection[Any]) -> None:
 
 def _apply(conn: Connection[Any], migration: Migration) -> None:
     statements = split_statements(migration.script)
-    with conn.transaction():
+    with conn.transaction(), default_grants.set_aside(conn):
         for number, statement in enumerate(statements, start=1):
             try:
                 conn.execute(statement.encode(), prepare=False)

@@ -129,6 +129,16 @@ def load_question_encoder(settings: Settings) -> Embedder:
     return LocalEmbedder(encoder)
 
 
+def prepare_model(settings: Settings) -> None:
+    """Fetch and export the model for :func:`load_question_encoder`, on a host where no worker does.
+
+    Torch stays in a process of its own, as ever. :class:`ModelError` if that can't be done.
+    """
+    info = describe_model(settings)
+    if info.path is not None and runs_openvino():
+        ensure_exported(info, settings.corpuscope_home, precision=settings.embedding_precision)
+
+
 def load_tokens(settings: Settings) -> ModelTokens:
     """What chunking counts with, in a fraction of a second: the model itself is not loaded."""
     info = describe_model(settings)
@@ -166,6 +176,11 @@ def runs_openvino() -> bool:
 
 
 def _hosted(settings: Settings, info: ModelInfo, timeout_s: float) -> Embedder:
+    if info.provider == "supabase":
+        from rag.vectors.edge_embedder import EdgeFunctionEmbedder
+
+        key = settings.supabase_secret_key.get_secret_value()
+        return EdgeFunctionEmbedder(info, _hosted_tokens(info), settings.supabase_url, key, timeout_s=timeout_s)
     from rag.vectors.hosted_embedder import OpenAIEmbedder
 
     return OpenAIEmbedder(

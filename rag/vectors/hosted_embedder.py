@@ -27,6 +27,9 @@ CONNECT_TIMEOUT_S = 5.0
 class OpenAIEmbedder:
     """A hosted model. ``ask_dimensions``: name the vectors' size in requests, for models that can shorten theirs."""
 
+    max_texts = MAX_TEXTS
+    max_tokens = MAX_TOKENS
+
     def __init__(
         self,
         info: ModelInfo,
@@ -58,13 +61,13 @@ class OpenAIEmbedder:
 
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:
         batch: list[str] = []
-        room = MAX_TOKENS
+        room = self.max_tokens
         for text, count in zip(texts, self.tokens.counts(texts), strict=True):
             if count > self.info.window:
                 raise TextTooLong(f"This text has about {count} tokens; the model reads {self.info.window}.")
-            if batch and (count > room or len(batch) == MAX_TEXTS):
+            if batch and (count > room or len(batch) == self.max_texts):
                 yield batch
-                batch, room = [], MAX_TOKENS
+                batch, room = [], self.max_tokens
             batch.append(text)
             room -= count
         if batch:

@@ -28,6 +28,9 @@ _HOSTED = {
     "text-embedding-3-large": (3072, 8191),
     "text-embedding-ada-002": (1536, 8191),
 }
+#: What Supabase's runtime has built in: its vectors' size and window (supabase.com/docs/guides/functions/ai-models).
+EDGE_MODEL = "gte-small"
+_EDGE = {EDGE_MODEL: (384, 512)}
 #: Window assumed of a hosted model that is not in the table: small enough for any model in use.
 _HOSTED_WINDOW = 512
 #: (part of the name, before a question, before a passage) for models whose card asks for prefixes that their files
@@ -87,8 +90,8 @@ def settings_for(settings: Settings, model: ModelRow) -> Settings:
         update={
             "embedding_provider": model.provider,
             "embedding_model": model.name,
-            "embedding_dimensions": model.dimensions if model.provider == "openai" else 0,
-            "embedding_window": model.window if model.provider == "openai" else 0,
+            "embedding_dimensions": 0 if model.provider == "local" else model.dimensions,
+            "embedding_window": 0 if model.provider == "local" else model.window,
         }
     )
 
@@ -110,7 +113,7 @@ def describe_model(settings: Settings, *, download: bool = True) -> ModelInfo:
     A name that is neither the packaged model nor a folder is fetched from the Hugging Face hub unless it was fetched
     before; with ``download=False`` that raises :class:`ModelNotReady` instead.
     """
-    if settings.embedding_provider == "openai":
+    if settings.embedding_provider != "local":
         return _describe_hosted(settings)
     name = settings.embedding_model
     if name.lower() in _PACKAGED_NAMES:
@@ -224,17 +227,19 @@ def _read(path: Path) -> Any:
 
 
 def _describe_hosted(settings: Settings) -> ModelInfo:
-    known = _HOSTED.get(settings.embedding_model, (0, _HOSTED_WINDOW))
+    name, known_ones = settings.embedding_model, _HOSTED
+    if settings.embedding_provider == "supabase":
+        # The setting's own default is of a model that runs here: the function's is the runtime's.
+        name, known_ones = (EDGE_MODEL if name.lower() in _PACKAGED_NAMES else name), _EDGE
+    known = known_ones.get(name, (0, _HOSTED_WINDOW))
     dimensions = settings.embedding_dimensions or known[0]
     if not dimensions:
         raise ModelError(
-            f"It is not known how long the vectors of {settings.embedding_model} are.",
+            f"It is not known how long the vectors of {name} are.",
             hint="Set EMBEDDING_DIMENSIONS to the number that its provider documents.",
         )
-    blank = ModelInfo(
-        "openai", settings.embedding_model, dimensions, settings.embedding_window or known[1], "", "", None
-    )
-    return _with_prefixes(blank, settings.embedding_model)
+    window = settings.embedding_window or known[1]
+    return _with_prefixes(ModelInfo(settings.embedding_provider, name, dimensions, window, "", "", None), name)
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,10 @@ NEXT = "corpuscope_next"
 INVITATION = "corpuscope_invitation"
 #: The token of a link to choose a new password, likewise.
 RESET = "corpuscope_reset"
+#: The random id of a sign-in that is under way at a Supabase project.
+FLOW = "corpuscope_flow"
+#: That the set-up code was typed, so that the first account may be made.
+SETUP = "corpuscope_setup"
 #: Why a sign-in through a provider was refused, for the page that comes next.
 NOTICE = "corpuscope_notice"
 

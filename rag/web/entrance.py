@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rag.auth.secret_tokens import Signer, load_key
+from rag.auth.secret_tokens import Signer, installation_key
 from rag.auth.sessions import Session
 from rag.errors import DatabaseUnavailable
 from rag.settings import Settings
 from rag.store.database import Database
 from rag.web import cookies
+
+if TYPE_CHECKING:
+    from rag.auth.project_door import ProjectDoor
+    from rag.auth.supabase_auth import AuthProject
 
 #: Header with the signed id of a socket's session, from the gate to the pages behind it; never from outside.
 SESSION_HEADER = "x-corpuscope-session"
@@ -22,6 +26,14 @@ SESSION_KEY = "corpuscope.session"
 
 #: The pages that somebody without a session sees.
 _PAGES = frozenset({"/sign-in", "/sign-out", "/guest", "/join"})
+#: The others, by how people sign in.
+_MORE_PAGES = {
+    "local": frozenset({"/sign-up", "/reset"}),
+    "oidc": frozenset({"/sign-in/provider"}),
+    "supabase": frozenset(
+        {"/sign-up", "/reset", "/forgot", "/sign-in/provider", "/sign-in/code", "/sign-in/callback", "/sign-in/setup"}
+    ),
+}
 
 
 class Provider(Protocol):
@@ -39,11 +51,15 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class Entrance:
-    """One for a process; nothing in it belongs to a person. ``find_database`` gives None until it is open."""
+    """One for a process; nothing in it belongs to a person. ``find_database`` gives None until it is open.
+
+    ``project`` is another Auth than the one that the settings name.
+    """
 
     settings: Settings
     find_database: Callable[[], Database | None]
     provider: Provider | None = None
+    project: AuthProject | None = None
 
     @property
     def is_guarded(self) -> bool:
@@ -55,9 +71,28 @@ class Entrance:
         return self.settings.auth == "local"
 
     @property
+    def uses_project(self) -> bool:
+        """Whether people sign in at a Supabase project."""
+        return self.settings.auth == "supabase"
+
+    @cached_property
+    def project_door(self) -> ProjectDoor:
+        """Raises :class:`DatabaseUnavailable` until the database is open."""
+        from rag.auth.project_door import ProjectDoor
+        from rag.auth.supabase_auth import AuthProject
+
+        return ProjectDoor(self.database, self.settings, self.key, self.project or AuthProject.of(self.settings))
+
+    def keep_fresh(self, session: Session | None) -> Session | None:
+        """The session, with a Supabase project's tokens renewed if that is due; None if it is over there."""
+        if not self.uses_project or session is None or session.renew_at is None:
+            return session
+        return self.project_door.sessions.keep_fresh(session)
+
+    @property
     def pages(self) -> frozenset[str]:
         """The addresses of our own pages."""
-        return _PAGES | ({"/sign-up", "/reset"} if self.uses_passwords else {"/sign-in/provider"})
+        return _PAGES | _MORE_PAGES.get(self.settings.auth, frozenset())
 
     @property
     def database(self) -> Database:
@@ -75,7 +110,7 @@ class Entrance:
     @cached_property
     def key(self) -> bytes:
         """The installation's key for signatures."""
-        return load_key(self.settings.corpuscope_home)
+        return installation_key(self.settings)
 
     def signer(self, purpose: str) -> Signer:
         """Signs what we hand out under the name of ``purpose``."""

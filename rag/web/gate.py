@@ -29,7 +29,9 @@ _NOT_PAGES = ("/_stcore/", "/media/", "/component/", "/static/", "/app/static/",
 _PROVIDER = frozenset({"/auth/login", "/oauth2callback"})
 
 #: What our own pages read again, and nobody else.
-_SITE_COOKIES = frozenset({cookies.NEXT, cookies.INVITATION, cookies.RESET, cookies.NOTICE})
+_SITE_COOKIES = frozenset(
+    {cookies.NEXT, cookies.INVITATION, cookies.RESET, cookies.NOTICE, cookies.FLOW, cookies.SETUP}
+)
 _OUR_COOKIES = _SITE_COOKIES | {cookies.SESSION}
 
 ROTATE_AFTER = timedelta(hours=1)
@@ -76,7 +78,8 @@ class SessionGate:
         if token is None:
             return None
         with database.as_accounts() as conn:
-            return sessions.find_by_token(conn, token, idle=self._entrance.idle)
+            session = sessions.find_by_token(conn, token, idle=self._entrance.idle)
+        return self._entrance.keep_fresh(session)
 
     def _ask_in(self, scope: Scope) -> Response:
         """Send a page's visitor to the sign-in; anything else gets a plain refusal."""

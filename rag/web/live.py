@@ -220,5 +220,6 @@ class Listener:
         if self.session_id is None:
             return LOCAL_IDENTITY
         with self.entrance.database.as_accounts() as conn:
-            session = find_session(conn, self.session_id, idle=self.entrance.idle, touch=False)
+            found = find_session(conn, self.session_id, idle=self.entrance.idle, touch=False)
+        session = self.entrance.keep_fresh(found)
         return session.identity if session is not None else None

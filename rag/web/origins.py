@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 Headers = Iterable[tuple[bytes, bytes]]
 
 #: Nobody wants to come back to these after signing in.
-_NOT_A_GOAL = ("/sign-", "/join", "/reset", "/guest", "/auth/", "/oauth2callback", "/web/", "/_stcore/")
+_NOT_A_GOAL = ("/sign-", "/join", "/reset", "/forgot", "/guest", "/auth/", "/oauth2callback", "/web/", "/_stcore/")
 _LONGEST_GOAL = 2000
 
 

@@ -61,10 +61,10 @@ def _conclude(entrance: Entrance, request: Request, answer: Mapping[str, str]) -
     except CorpuscopeError as error:
         # The claims don't go into the log: they are about a person.
         _log.info("A sign-in through the OpenID provider was refused: %s", type(error).__name__)
-        return _refuse(entrance, error)
+        return refuse(entrance, error)
 
 
-def _refuse(entrance: Entrance, error: CorpuscopeError) -> Response:
+def refuse(entrance: Entrance, error: CorpuscopeError) -> Response:
     """Say why on the page of the sign-in, so that no address with a used code stays behind."""
     response = go_to("/sign-in?failed=refused")
     said = base64.urlsafe_b64encode(json.dumps([str(error), error.hint]).encode()).decode()

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from rag.auth import people, sessions, signing_in
+from rag.auth.sessions import Session
 from rag.errors import CorpuscopeError
 from rag.web import cookies
 from rag.web.entrance import Entrance
@@ -29,7 +30,11 @@ _DONE = {
 def routes(entrance: Entrance) -> list[BaseRoute]:
     """Our own pages. They stand behind the gate, which looks up who is there."""
     pages: dict[str, Handler] = {"/sign-in": sign_in, "/sign-out": sign_out, "/guest": enter_as_guest, "/join": join}
-    if entrance.uses_passwords:
+    if entrance.uses_project:
+        from rag.web import project_pages
+
+        pages |= project_pages.PAGES
+    elif entrance.uses_passwords:
         pages |= {"/sign-up": sign_up, "/reset": choose_password}
     else:
         pages["/sign-in/provider"] = go_to_provider
@@ -98,15 +103,22 @@ def sign_out(visit: Visit) -> Response:
     if not visit.is_posted:
         return visit.show("sign_out", who=visit.session.identity.label, is_guest=visit.session.identity.is_guest)
     everywhere = bool(visit.ask("everywhere"))
-    with visit.entrance.database.as_accounts() as conn:
-        sessions.end(conn, visit.session.id, sessions.SIGNED_OUT)
-        if everywhere:
-            sessions.end_others(conn, visit.session.identity.user_id, sessions.SIGNED_OUT_EVERYWHERE)
+    _end(visit, visit.session, everywhere)
     response = go_to(f"/sign-in?done={'everywhere' if everywhere else 'out'}")
     # What the app left in this browser's cache was for this person's eyes.
     response.headers["Clear-Site-Data"] = '"cache"'
     response.headers.append("set-cookie", visit.entrance.drop(cookies.SESSION))
     return response
+
+
+def _end(visit: Visit, session: Session, everywhere: bool) -> None:
+    if visit.entrance.uses_project:
+        visit.entrance.project_door.sign_out(session, everywhere=everywhere)
+        return
+    with visit.entrance.database.as_accounts() as conn:
+        sessions.end(conn, session.id, sessions.SIGNED_OUT)
+        if everywhere:
+            sessions.end_others(conn, session.identity.user_id, sessions.SIGNED_OUT_EVERYWHERE)
 
 
 def enter_as_guest(visit: Visit) -> Response:

@@ -23,6 +23,8 @@ from rag.web.rendering import PAGE_HEADERS, go_to, show
 
 #: Checking a password takes 64 MB; so many at once, and the others wait.
 _AT_ONCE = 4
+#: Where a Supabase project does that, we only wait for it.
+_AT_ONCE_ELSEWHERE = 24
 _LARGEST_FORM = 32 * 1024
 
 Handler = Callable[["Visit"], Response]
@@ -72,7 +74,11 @@ class Visit:
         return response
 
     def end_former(self) -> None:
-        if self.session is not None:
+        if self.session is None:
+            return
+        if self.entrance.uses_project:
+            self.entrance.project_door.sign_out(self.session)
+        else:
             with self.entrance.database.as_accounts() as conn:
                 sessions.end(conn, self.session.id, sessions.SIGNED_OUT)
 
@@ -88,6 +94,7 @@ class Visit:
             "with_goal": with_goal,
             "label": self.entrance.settings.oidc_label,
             "uses_passwords": self.entrance.uses_passwords,
+            "uses_project": self.entrance.uses_project,
             "email": self.ask("email").strip()[:320],
             "name": self.ask("name").strip()[:200],
         }
@@ -109,7 +116,7 @@ def endpoint(entrance: Entrance, handler: Handler) -> Callable[[Request], Awaita
             if read is None:
                 return PlainTextResponse("This form can't be read.", 400, headers=PAGE_HEADERS)
             form = read
-        return await anyio.to_thread.run_sync(handler, Visit(entrance, request, form), limiter=_limiter())
+        return await anyio.to_thread.run_sync(handler, Visit(entrance, request, form), limiter=_limiter(entrance))
 
     return answer
 
@@ -132,7 +139,7 @@ async def read_form(request: Request) -> dict[str, str] | None:
 _made: list[anyio.CapacityLimiter] = []
 
 
-def _limiter() -> anyio.CapacityLimiter:
+def _limiter(entrance: Entrance) -> anyio.CapacityLimiter:
     if not _made:
-        _made.append(anyio.CapacityLimiter(_AT_ONCE))
+        _made.append(anyio.CapacityLimiter(_AT_ONCE_ELSEWHERE if entrance.uses_project else _AT_ONCE))
     return _made[0]

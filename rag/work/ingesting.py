@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 from rag.chunks import chunkrows
 from rag.chunks.chunking import Chunk, ChunkSettings, chunk_text
 from rag.chunks.tokens import TokenCounter
+from rag.corpus.originals import FileStore, read_original
 from rag.errors import (
     Cancelled,
     CorpuscopeError,
@@ -24,10 +25,12 @@ from rag.errors import (
     InvalidInput,
     ModelError,
     NoText,
+    NotFound,
     ParseError,
     ParseLimit,
     PasswordNeeded,
     ProviderBusy,
+    StorageBusy,
     UnsupportedType,
 )
 from rag.reading.parsed import ParsedText
@@ -61,6 +64,8 @@ class IngestTools:
     parse: Parse
     tokens: Callable[[ModelRow], TokenCounter]
     detect_language: Callable[[str], str | None]
+    #: Where originals are that are not in the database; None without a bucket.
+    originals: FileStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ def _parse(database: Database, original: Original, tools: IngestTools, cancelled
     with tempfile.TemporaryDirectory(prefix="corpuscope-") as folder:
         path = Path(folder) / "original"
         try:
-            _copy_original(database, original, path)
+            _copy_original(database, original, path, tools.originals)
             parsed = tools.parse(path, original.name, give_way)
         except Cancelled:
             return False
@@ -160,15 +165,16 @@ def _parse(database: Database, original: Original, tools: IngestTools, cancelled
     return not give_way() and _store_text(database, original.id, parsed, tools.detect_language)
 
 
-def _copy_original(database: Database, original: Original, path: Path) -> None:
-    """Write the file part by part: memory does not grow with its size."""
-    with database.as_worker() as conn, path.open("wb") as file, conn.cursor(binary=True) as cursor:
-        part = 0
-        while row := cursor.execute(
-            "select data from public.document_files where document_id = %s and part = %s", [original.id, part]
-        ).fetchone():
-            file.write(row[0])
-            part += 1
+def _copy_original(database: Database, original: Original, path: Path, store: FileStore | None) -> None:
+    """Write the file piece by piece: memory does not grow with its size."""
+    try:
+        with path.open("wb") as file:
+            for piece in read_original(database.as_worker, original.id, store):
+                file.write(piece)
+    except StorageBusy as error:
+        raise ProviderBusy(str(error), hint=error.hint) from error
+    except NotFound as error:
+        raise Cancelled from error  # it was deleted meanwhile
 
 
 class _Watch:

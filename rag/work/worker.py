@@ -13,7 +13,9 @@ from typing import Any
 from psycopg import Connection
 
 from rag.chat.answering import answer_message, fail_answer
+from rag.chat.live_updates import is_broadcasting
 from rag.chunks.tokens import TokenCounter
+from rag.corpus.bucket import Bucket, open_bucket
 from rag.errors import ModelError
 from rag.mapping.mapmaker import MapMaker
 from rag.reading.languages import detect_language
@@ -25,6 +27,7 @@ from rag.vectors.embedders import Embedder, load_embedder, load_tokens
 from rag.vectors.modelpool import Load, WaitingEmbedder
 from rag.vectors.registration import register_model
 from rag.work import jobs
+from rag.work.broadcasting import keep_broadcasting
 from rag.work.crew import Crew
 from rag.work.embedloop import EmbedLoop
 from rag.work.evaluating import evaluate_loop
@@ -35,6 +38,7 @@ from rag.work.jobs import Backoff, Job, Queue
 from rag.work.leases import Lease, LeaseKeeper
 from rag.work.mapping import map_loop
 from rag.work.modelnotes import ModelNotes, WatchedPool, note_baseline
+from rag.work.moving_originals import keep_originals
 from rag.work.upkeep import keep_up
 from rag.work.wakeup import WakeUp
 from rag.work.workplace import Stopping, Workplace
@@ -84,7 +88,8 @@ def run_worker(
         _start("heartbeat", partial(workplace.heartbeat.run, over), over),
         _start("leases", partial(workplace.keeper.run, over), over),
     ]
-    threads = [_start(name, target, stop) for name, target in _duties(workplace, settings, queues)]
+    bucket = open_bucket(settings)
+    threads = [_start(name, target, stop) for name, target in _duties(workplace, settings, queues, bucket)]
     threads.append(_start("model notes", partial(notes.keep, workplace), stop))
     # With a limit, so that a signal's handler runs: an endless wait would keep it out on some systems.
     while not stop.wait(1.0):
@@ -95,20 +100,34 @@ def run_worker(
     over.set()
     workplace.heartbeat.wake()
     _join(companions, 1.0)
+    if bucket is not None:
+        bucket.close()
     workplace.heartbeat.leave()
     return ended
 
 
-def _duties(workplace: Workplace, settings: Settings, queues: Sequence[Queue]) -> list[tuple[str, Callable[[], None]]]:
+def _duties(
+    workplace: Workplace, settings: Settings, queues: Sequence[Queue], bucket: Bucket | None
+) -> list[tuple[str, Callable[[], None]]]:
     """What the threads do, by name."""
     duties: list[tuple[str, Callable[[], None]]] = [
         ("listen", partial(workplace.wakeup.listen, workplace.database, workplace.stop)),
         ("model", partial(_prepare_model, workplace, settings)),
         ("upkeep", partial(keep_up, workplace.database, workplace.stop)),
     ]
+    if is_broadcasting(settings):
+        duties.append(("broadcasts", partial(keep_broadcasting, workplace.database, workplace.stop)))
+    if bucket is not None:
+        to_bucket = settings.originals == "supabase"
+        duties.append(
+            (
+                "originals",
+                partial(keep_originals, workplace.database, bucket, workplace.stop, to_bucket=to_bucket),
+            )
+        )
     if "ingest" in queues:
         count = 1 if (os.cpu_count() or 1) <= 2 else 2
-        duties += [(f"ingest-{n}", partial(_run_ingest, workplace, settings)) for n in range(1, count + 1)]
+        duties += [(f"ingest-{n}", partial(_run_ingest, workplace, settings, bucket)) for n in range(1, count + 1)]
     if "embed" in queues:
         duties.append(("embed", EmbedLoop(workplace).run))
     if "answer" in queues:
@@ -152,13 +171,14 @@ def _join(threads: Sequence[threading.Thread], limit_s: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def _run_ingest(workplace: Workplace, settings: Settings) -> None:
+def _run_ingest(workplace: Workplace, settings: Settings, bucket: Bucket | None) -> None:
     """One ingest thread with a parser process of its own."""
     with Parser(ParseLimits.from_settings(settings)) as parser:
         tools = IngestTools(
             parse=lambda path, name, cancelled: parser.parse(path, name, cancelled=cancelled),
             tokens=workplace.models.tokens,
             detect_language=detect_language,
+            originals=bucket,
         )
 
         def handle(job: Job, lease: Lease) -> None:

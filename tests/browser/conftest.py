@@ -65,8 +65,12 @@ def find_chromium() -> str | None:
 
 
 def environment(home: Path, port: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORPUSCOPE_", "OPENAI_"))}
-    for name in ("DATABASE_URL", "CHAT_MODEL", "EMBEDDING_PROVIDER", "AUTH", "PUBLIC_URL"):
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CORPUSCOPE_", "OPENAI_", "SUPABASE_"))
+    }
+    for name in ("DATABASE_URL", "CHAT_MODEL", "EMBEDDING_PROVIDER", "AUTH", "PUBLIC_URL", "ORIGINALS", "LIVE_UPDATES"):
         kept.pop(name, None)
     return kept | {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": str(port), "PYTHONWARNINGS": "ignore"}
 

@@ -41,7 +41,9 @@ def test_an_answer_is_explained_repeated_flipped_and_taken_along(page: Page, sho
     expect(why).to_contain_text("The documents still say all of this")
     why.locator("summary").first.click()
     expect(why.locator(".cs-quote").first).to_be_visible()
+    page.set_viewport_size({"width": 1360, "height": 1400})  # all of it at once
     shoot(page, "chat-why-light")
+    page.set_viewport_size({"width": 1360, "height": 860})
     with page.expect_download() as download:
         why.get_by_role("button", name="Save this answer as Markdown").click()
     assert "28 days of paid leave" in Path(download.value.path()).read_text()

@@ -92,7 +92,7 @@ def test_the_table_opens_a_document_and_its_original_downloads(page: Page, colle
     page.get_by_test_id("stDataFrame").first.click(position={"x": 64, "y": 55})
     expect(page).to_have_url(re.compile(r"/document\?document="))
     with page.expect_download() as download:
-        page.get_by_role("button", name="Original").click()
+        page.get_by_role("link", name="Original").click()
     assert download.value.suggested_filename == "back.txt"
     assert download.value.path().read_text() == text
 

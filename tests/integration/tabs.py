@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import websockets
@@ -15,7 +15,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Origin, Subprotocol
 
-_PATIENCE_S = 240
+PATIENCE_S = 240
 _MEDIA = re.compile(rb"/media/[\w.-]+")
 
 
@@ -58,7 +58,7 @@ class Tab:
         message.backend_operation_request.session_id = self._session
         message.backend_operation_request.deferred_file.file_id = file
         await self._socket.send(message.SerializeToString())
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             async for data in self._socket:
                 answer = self._take(data)
                 if answer.WhichOneof("type") == "backend_operation_response":
@@ -72,7 +72,7 @@ class Tab:
 
     async def _ask(self, message: BackMsg) -> None:
         await self._socket.send(message.SerializeToString())
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             async for data in self._socket:
                 answer = self._take(data)
                 kind = answer.WhichOneof("type")
@@ -95,16 +95,26 @@ class Tab:
         return message
 
 
+SomeTab = TypeVar("SomeTab", bound=Tab)
+
+
 @asynccontextmanager
 async def open_tab(host: str, cookie: str) -> AsyncIterator[Tab]:
     """A tab of the app at ``host``, let in by that session cookie."""
+    async with open_tab_as(Tab, host, cookie) as tab:
+        yield tab
+
+
+@asynccontextmanager
+async def open_tab_as(kind: type[SomeTab], host: str, cookie: str) -> AsyncIterator[SomeTab]:
+    """As :func:`open_tab`, for somebody who does more than look."""
     async with websockets.connect(
         f"ws://{host}/_stcore/stream",
         subprotocols=[Subprotocol("streamlit")],
         origin=Origin(f"http://{host}"),
         additional_headers={"Cookie": f"corpuscope_session={cookie}"},
         max_size=None,
-        open_timeout=_PATIENCE_S,
+        open_timeout=PATIENCE_S,
         ping_timeout=None,
     ) as socket:
-        yield Tab(socket)
+        yield kind(socket)

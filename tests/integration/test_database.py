@@ -211,6 +211,23 @@ def test_open_database_takes_another_server(server: EmbeddedPostgres, empty_data
             bare.execute("select * from public.collections")
 
 
+def test_what_an_administrator_prepared_once_is_worked_with_by_less(
+    server: EmbeddedPostgres, empty_database: str
+) -> None:
+    with connect(server.dsn("supabase_admin", empty_database)) as conn:
+        conn.execute("do $$ begin create role dba superuser login; exception when duplicate_object then null; end $$")
+    owners = "select distinct tableowner from pg_tables where schemaname in ('public', 'corpuscope')"
+    for role in ("dba", "postgres", "dba"):
+        settings = Settings(_env_file=None, database_url=server.dsn(role, empty_database))
+        with open_database(settings) as database:
+            with database.as_worker() as worker, database.as_accounts() as accounts:
+                assert worker.execute("select count(*) from public.collections").fetchone() == (0,)
+                assert accounts.execute("select count(*) from corpuscope.people").fetchone() == (1,)
+            with database.as_owner() as conn:
+                assert conn.execute("select current_user").fetchone() == (role,)
+                assert conn.execute(owners.encode()).fetchall() == [("postgres",)]
+
+
 def test_another_server_is_prepared_by_its_administrator_only(server: EmbeddedPostgres, empty_database: str) -> None:
     with connect(server.dsn("supabase_admin", empty_database)) as conn:
         conn.execute("do $$ begin create role stranger login; exception when duplicate_object then null; end $$")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from rag.corpus import documents
+from rag.corpus.originals import read_original
 from rag.corpus.progress import read_progress
 from rag.errors import InvalidInput, NotAllowed, NotFound, ParseLimit
 from rag.records import StoredUpload
@@ -50,7 +52,7 @@ def test_a_file_is_stored_in_pieces_and_queued(database: Database, alice: UUID, 
     assert (upload.outcome, upload.name) == ("stored", "Report.PDF")
     with database.as_user(alice) as conn:
         (row,) = documents.list_documents(conn, corpus)
-        pieces = list(documents.read_file(conn, row.id))
+        pieces = list(read_original(lambda: nullcontext(conn), row.id))
         (digest,) = conn.execute("select sha256 from public.documents").fetchone() or (b"",)
     assert (row.id, row.stage, row.size) == (upload.document_id, "stored", len(data))
     assert [len(piece) for piece in pieces] == [2**20, 2**20, len(data) - 2**21]
@@ -62,7 +64,7 @@ def test_a_stream_that_cannot_be_read_twice_is_stored_whole(database: Database, 
     with database.as_user(alice) as conn:
         upload = documents.store_document(conn, corpus, "a.bin", Pipe(b"x" * 3_000_000), max_bytes=2**22)  # type: ignore[arg-type]
         assert upload.document_id is not None
-        assert b"".join(documents.read_file(conn, upload.document_id)) == b"x" * 3_000_000
+        assert b"".join(read_original(lambda: nullcontext(conn), upload.document_id)) == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize("source", [io.BytesIO, Pipe])
@@ -78,7 +80,7 @@ def test_an_empty_file_is_stored_for_ingest_to_explain(database: Database, alice
     assert upload.outcome == "stored"
     with database.as_user(alice) as conn:
         assert upload.document_id is not None
-        assert list(documents.read_file(conn, upload.document_id)) == []
+        assert list(read_original(lambda: nullcontext(conn), upload.document_id)) == []
 
 
 def test_the_same_bytes_are_said_so_and_not_stored_twice(store: Store, database: Database) -> None:
@@ -158,7 +160,7 @@ def test_strangers_and_viewers_add_and_change_nothing(
         with pytest.raises(NotFound):
             documents.get_document(conn, document)
         with pytest.raises(NotFound):
-            list(documents.read_file(conn, document))
+            list(read_original(lambda: nullcontext(conn), document))
         assert documents.delete_documents(conn, [document]) == 0
     with database.as_user(alice) as conn:
         conn.execute("insert into public.collection_members values (%s, %s, 'viewer')", [corpus, bob])

@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -20,8 +21,9 @@ from rag.chat.chats import list_chats, list_messages
 from rag.chat.feeds import Feed, tail_answer
 from rag.corpus.audit import list_entries
 from rag.corpus.collections import list_collections
-from rag.corpus.documents import list_documents, list_failed_jobs, read_file
+from rag.corpus.documents import list_documents, list_failed_jobs
 from rag.corpus.marks import list_marks
+from rag.corpus.originals import read_original
 from rag.corpus.sharing import share
 from rag.corpus.texts import list_chunks, read_text
 from rag.errors import NotFound
@@ -103,7 +105,7 @@ _LOOKS: list[Callable[[Connection[Any], Person], object]] = [
     lambda conn, who: read_text(conn, who.document),
     lambda conn, who: list_chunks(conn, who.document),
     lambda conn, who: list_marks(conn, who.document),
-    lambda conn, who: b"".join(read_file(conn, who.document)),
+    lambda conn, who: b"".join(read_original(lambda: nullcontext(conn), who.document)),
     lambda conn, who: search(conn, who.collection, SHARED_WORD, None, WORDS),
     lambda conn, who: list_chats(conn, who.collection),
     lambda conn, who: [list_messages(conn, chat) for chat in who.chats],

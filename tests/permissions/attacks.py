@@ -108,6 +108,8 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "lexical_candidates": "select * from corpuscope.lexical_candidates(%(index)s, 'canary', null, 10)",
     "search_collection": "select * from corpuscope.search_collection("
     "%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
+    "search_collections": "select * from corpuscope.search_collections("
+    "array [%(collection)s]::uuid[], 'canary', '[1,2,3]', 'hybrid', 10)",
     "search_candidates": "select * from corpuscope.search_candidates(%(collection)s, 'canary', '[1,2,3]', 200, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
@@ -125,8 +127,35 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "editable_collections": "select %(collection)s = any (corpuscope.editable_collections())",
     "owned_collections": "select %(collection)s = any (corpuscope.owned_collections())",
     "visible_chats": "select %(chat)s = any (corpuscope.visible_chats())",
+    "joinable_channel": "select corpuscope.joinable_channel() is not null"
+    " from (select set_config('realtime.topic', 'chat:' || %(chat)s, true) as topic offset 0) asked where topic <> ''",
     "editable_documents": "select %(document)s = any (corpuscope.editable_documents(array [%(document)s]))",
     "is_administrator": "select corpuscope.is_administrator()",
+}
+
+#: Through schema api, as a REST server would send it.
+API_ATTACKS: dict[str, str] = {
+    "search_chunks": "select * from api.search_chunks('canary', '[1,2,3]', %(collection)s)",
+    "collections, read": "select name from api.collections where id = %(collection)s",
+    "collections, change": "update api.collections set description = 'canary' where id = %(collection)s returning id",
+    "documents, read": "select text from api.documents where id = %(document)s",
+    "documents, insert": "insert into api.documents (collection_id, name, text)"
+    " values (%(collection)s, 'canary', 'a text') returning id",
+    "documents, change": "update api.documents set title = 'canary' where id = %(document)s returning id",
+    "documents, delete": "delete from api.documents where id = %(document)s returning id",
+    "chunks, read": "select content from api.chunks where id = %(chunk)s",
+    "chats, read": "select title from api.chats where id = %(chat)s",
+    "chats, insert": "insert into api.chats (collection_id) values (%(collection)s) returning id",
+    "chats, change": "update api.chats set title = 'mine' where id = %(chat)s returning id",
+    "chats, delete": "delete from api.chats where id = %(chat)s returning id",
+    "messages, read": "select content, answer_id from api.messages where chat_id = %(chat)s",
+    "messages, insert": "insert into api.messages (chat_id, content) values (%(chat)s, 'canary?') returning id",
+    "sources, read": "select content, quotes from api.sources where message_id = %(message)s",
+    "evaluation_sets, read": "select name from api.evaluation_sets where id = %(set)s",
+    "questions, read": "select text from api.questions where set_id = %(set)s",
+    "judgements, read": "select grade from api.judgements where document_id = %(document)s",
+    "evaluation_runs, read": "select model from api.evaluation_runs where id = %(run)s",
+    "evaluation_results, read": "select hits from api.evaluation_results where run_id = %(run)s",
 }
 
 #: What they say or make is the caller's own, or the same for everybody: there is nothing to attack.
@@ -145,6 +174,11 @@ HARMLESS = {
     "matching_words": "reads no table",
     "complete_profile": "reads no table",
     "question_key": "reads no table",
+    "profile_for": "an invoker's function: the default profile that the caller sees",
+    "searchable_collections": "an invoker's function: those that the caller may view",
+    "safe_name": "reads no table",
+    "store_text": "an invoker's function: what the caller may insert into document_files",
+    "take_place_of": "an invoker's function: finds, and deletes, what the caller may",
     "diversify": "an invoker's function: vectors that the caller does not see count as none",
     "corpus_state": "an invoker's function: counts what the caller sees",
     "judged_questions": "an invoker's function: counts what the caller sees",
@@ -153,6 +187,8 @@ HARMLESS = {
 
 #: A refusal says no, or that there is no such thing; anything else is a mistake in the attack.
 REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.NoDataFound)
+#: How functions of schema api tell a REST server to answer 404.
+NOT_FOUND = "PT404"
 
 _TARGET = """
     select d.id as document, d.collection_id as collection, c.active_index_id as index, i.model_id as model,
@@ -241,6 +277,10 @@ def attack(conn: Connection[Any], part: Part, statement: str, values: Values, sc
                 told = tell(conn.execute(statement.encode(), given).fetchall())
         except REFUSALS:
             return "refused"
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != NOT_FOUND:
+                raise
+            return "refused"
         return "works" if told or fingerprint(conn) != before else "nothing"
 
 
@@ -264,6 +304,11 @@ class acting_until_done:
 def tell(rows: list[Any]) -> list[Any]:
     """The rows that say anything."""
     return [row for row in rows if any(value not in (None, 0, False, "") for value in row)]
+
+
+def try_api(conn: Connection[Any], statement: str, values: Values) -> dict[str, Outcome]:
+    """What a statement on schema api, aimed at Alice's things, comes to for each part of the cast."""
+    return {part.name: attack(conn, part, statement, values) for part in CAST}
 
 
 def try_function(conn: Connection[Any], schema: str, name: str, values: Values) -> dict[str, Outcome]:

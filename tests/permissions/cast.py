@@ -66,6 +66,11 @@ insert into corpuscope.sessions (user_id, kind, token_hash, expires_at)
     select user_id, case when is_guest then 'guest' else 'password' end, sha256(user_id::text::bytea),
            now() + interval '1 day'
     from corpuscope.people;
+insert into corpuscope.project_sessions (session_id, tokens, renew_at, expires_at)
+    select id, decode(repeat('ca', 40), 'hex'), now() + interval '1 hour', now() + interval '1 day'
+    from corpuscope.sessions;
+insert into corpuscope.sign_in_flows (id_hash, state, expires_at)
+    values (sha256('canary'), decode(repeat('ca', 40), 'hex'), now() + interval '1 day');
 insert into corpuscope.invitations (token_hash, email, invited_by)
     values (sha256('canary'), 'canary@example.org', '{ADA}');
 insert into corpuscope.password_resets (token_hash, user_id, created_by) values (sha256('canary'), '{ALICE}', '{ADA}');
@@ -73,6 +78,10 @@ insert into corpuscope.throttles (key, failures) values (sha256('canary'), 3);
 insert into corpuscope.limits (scope, subject, files) values ('person', '{ALICE}', 1000);
 insert into corpuscope.workers (id, host, pid, state, detail) values (gen_random_uuid(), 'canary', 1, 'idle', 'canary');
 insert into corpuscope.job_attempts (queue, msg_id, last_error) values ('ingest', 1, 'canary');
+select corpuscope.send_broadcasts();
+insert into corpuscope.sent_broadcasts (key, at) values ('canary', now());
+insert into corpuscope.loose_objects (object, due_at) values ('canary', 'infinity');
+select corpuscope.note_edge_run(gen_random_uuid());
 """
 
 #: A row in every table that belongs to a collection.
@@ -80,6 +89,8 @@ _FILL = """
 insert into public.documents (collection_id, name, size, sha256, text_revision, created_by)
     select id, 'canary.txt', 6, sha256('canary'), 0, created_by from public.collections where id = '{c}';
 insert into public.document_files select id, 0, 'canary' from public.documents where collection_id = '{c}';
+insert into corpuscope.original_moves (document_id, due_at, error)
+    select id, 'infinity', 'canary' from public.documents where collection_id = '{c}';
 insert into public.document_texts (document_id, revision, text)
     select id, 1, 'canary in a coal mine' from public.documents where collection_id = '{c}';
 insert into public.index_documents (index_id, document_id, collection_id, text_revision)

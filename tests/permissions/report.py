@@ -9,7 +9,15 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tests.permissions.attacks import HARMLESS, PRIVATE_ATTACKS, PUBLIC_ATTACKS, find_target, try_function
+from tests.permissions.attacks import (
+    API_ATTACKS,
+    HARMLESS,
+    PRIVATE_ATTACKS,
+    PUBLIC_ATTACKS,
+    find_target,
+    try_api,
+    try_function,
+)
 from tests.permissions.cast import CAST, Stage
 from tests.permissions.catalogue import EXPOSED, PRIVATE, functions, open_functions, tables
 from tests.permissions.matrix import column_grants, try_table
@@ -34,6 +42,8 @@ def render(conn: Connection[Any], stage: Stage) -> str:
         *_grants(conn),
         "## Functions, called on what is Alice's",
         *_functions(conn, "public", PUBLIC_ATTACKS, values),
+        "## The instant API, on what is Alice's",
+        *_api(conn, values),
         "## Functions of the private schema that are open to people",
         *_functions(conn, "corpuscope", PRIVATE_ATTACKS, values),
         "## Functions of the private schema that are open to a part of the product only",
@@ -80,6 +90,14 @@ def _functions(conn: Connection[Any], schema: str, attacks: dict[str, str], valu
 
 
 _WORDS = {"may not": "–", "refused": "refused", "nothing": "nothing", "works": "**works**"}
+
+
+def _api(conn: Connection[Any], values: Any) -> Iterator[str]:
+    rows = []
+    for name, statement in API_ATTACKS.items():
+        outcomes = try_api(conn, statement, values)
+        rows.append([f"`{name}`", *(_WORDS[outcomes[part]] for part in _NAMES)])
+    return _lines(["statement", *_NAMES], rows)
 
 
 def _helpers(conn: Connection[Any]) -> Iterator[str]:

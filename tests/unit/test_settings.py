@@ -133,6 +133,17 @@ def test_a_cap_in_money_needs_prices(env_file: Path, monkeypatch: pytest.MonkeyP
         load_settings(env_file)
 
 
+def test_a_key_that_could_be_guessed_is_refused_and_not_repeated(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORPUSCOPE_KEY", "short-secret")
+    with pytest.raises(SettingsError, match="CORPUSCOPE_KEY has fewer than 32") as caught:
+        load_settings(env_file)
+    assert "short-secret" not in f"{caught.value} {caught.value.hint}"
+    monkeypatch.setenv("CORPUSCOPE_KEY", "long-secret" * 3)
+    assert "long-secret" not in repr(load_settings(env_file))
+
+
 def test_the_default_model_can_always_be_chosen(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAT_MODEL", "small")
     assert load_settings(env_file).choosable_models == []

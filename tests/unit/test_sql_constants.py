@@ -40,6 +40,8 @@ JUDGED = {
     ("rag/retrieval/scopes.py", "statement.encode()"),
     ("rag/store/bootstrap.py", "_script().encode()"),
     ("rag/store/bootstrap.py", "get_embedded_install_sql().encode()"),
+    ("rag/store/default_grants.py", "sql.SQL('alter default privileges in schema public ') + change"),
+    ("rag/store/migrations.py", "f'set role {row[0]}'.encode()"),
     ("rag/store/migrations.py", "query.encode()"),
     ("rag/store/migrations.py", "statement.encode()"),
     ("rag/work/modelnotes.py", "f'{noted} where (provider, name) = (%s, %s)'"),

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from rag.auth.secret_tokens import Signer, hash_token, is_setup_code, load_key, new_token, setup_code
+from rag.auth.secret_tokens import Signer, hash_token, installation_key, is_setup_code, load_key, new_token, setup_code
 from rag.errors import SettingsError
+from rag.settings import Settings
 
 KEY = b"k" * 32
 
@@ -74,6 +76,17 @@ def test_processes_that_start_together_get_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         keys = set(pool.map(lambda _: load_key(tmp_path), range(64)))
     assert len(keys) == 1
+
+
+def test_apps_on_several_hosts_share_a_key_by_a_setting(tmp_path: Path) -> None:
+    one, other, apart = (
+        Settings(_env_file=None, corpuscope_home=tmp_path / name, corpuscope_key=SecretStr(secret))
+        for name, secret in (("one", "s" * 32), ("other", "s" * 32), ("apart", "t" * 32))
+    )
+    assert installation_key(one) == installation_key(other) != installation_key(apart)
+    assert list(tmp_path.iterdir()) == [], "no file is made"
+    alone = Settings(_env_file=None, corpuscope_home=tmp_path / "alone")
+    assert installation_key(alone) == load_key(tmp_path / "alone")
 
 
 def test_a_damaged_key_is_named_and_not_used(tmp_path: Path) -> None:

@@ -13,10 +13,26 @@ from tests.permissions.catalogue import EXPOSED, PRIVATE, Table, columns, open_f
 
 #: All that the role reads.
 ACCOUNTS_TABLES = {
-    f"corpuscope.{name}" for name in ("people", "sessions", "invitations", "password_resets", "throttles")
+    f"corpuscope.{name}"
+    for name in (
+        "people",
+        "sessions",
+        "project_sessions",
+        "sign_in_flows",
+        "invitations",
+        "password_resets",
+        "throttles",
+    )
 }
 #: Each does one thing for signing in; none tells of a collection more than whoever was invited into it may know.
-ACCOUNTS_FUNCTIONS = {"add_person", "note", "accept_invitation", "describe_invitation", "has_public_collections"}
+ACCOUNTS_FUNCTIONS = {
+    "add_person",
+    "admit_person",
+    "note",
+    "accept_invitation",
+    "describe_invitation",
+    "has_public_collections",
+}
 
 
 def readable(conn: Connection[Any], role: str, schemas: list[str]) -> set[str]:

@@ -26,13 +26,16 @@ _DANGEROUS = re.compile(r"set_config\s*\(|\bexecute\b|\bset\s+(?:local\s|session
 
 
 def test_no_function_changes_claims_or_runs_given_sql(admin: Connection[Any]) -> None:
-    """But three put numbers of their own into a query, and two of them set how far a graph is searched."""
+    """But three put numbers of their own into a query, two of which set how far a graph is searched; one takes columns
+    from the catalogue, to move what was an account's to another."""
     sources = dict(admin.execute(_SOURCE, [[*functions(admin, "public"), *functions(admin, "corpuscope")]]).fetchall())
     assert {name for name, source in sources.items() if _DANGEROUS.search(source)} == {
         "nearest_by_graph",
         "scope_by_graph",
         "ensure_vector_index",
+        "admit_person",
     }
+    assert "admit_person" not in open_functions(admin, "corpuscope", "authenticated")
     for name in ("nearest_by_graph", "scope_by_graph"):
         settings = re.findall(r"set_config\('([^']+)'", sources[name])
         assert set(settings) == {"hnsw.ef_search", "hnsw.max_scan_tuples"}

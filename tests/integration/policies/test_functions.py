@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from tests.permissions.attacks import PRIVATE_ATTACKS, PUBLIC_ATTACKS, SCENES, attack
-from tests.permissions.cast import ADMINISTRATOR, CLOSED, GUEST, OUTSIDERS, OWNER, PEOPLE, STRANGER, Part, acting
+from tests.permissions.attacks import API_ATTACKS, PRIVATE_ATTACKS, PUBLIC_ATTACKS, SCENES, attack
+from tests.permissions.cast import ADMINISTRATOR, ANON, CLOSED, GUEST, OUTSIDERS, OWNER, PEOPLE, STRANGER, Part, acting
 
 #: What administrators are for, and what anybody may know of themselves.
 ADMINISTRATORS_OWN = {
@@ -36,6 +36,13 @@ def test_outsiders_get_nothing_from_a_function(admin: Connection[Any], target: d
 def test_the_attacks_work_for_alice(admin: Connection[Any], target: dict[str, Any], name: str) -> None:
     """Else a mistake in an attack would pass for safety."""
     assert attack(admin, OWNER, ATTACKS[name], target, SCENES.get(name)) == "works"
+
+
+@pytest.mark.parametrize("name", API_ATTACKS)
+def test_outsiders_get_nothing_from_the_instant_api(admin: Connection[Any], target: dict[str, Any], name: str) -> None:
+    assert attack(admin, OWNER, API_ATTACKS[name], target) == "works"
+    for part in (*OUTSIDERS, ANON):
+        assert attack(admin, part, API_ATTACKS[name], target) in ("refused", "nothing"), part.name
 
 
 @pytest.mark.parametrize("part", [STRANGER, GUEST, CLOSED], ids=lambda part: part.name)

@@ -19,7 +19,7 @@ _ONCE = re.compile(r"\( SELECT (?:auth|corpuscope)\.(\w+)\(\) AS \1\)")
 #: Every function of the product, triggers' too.
 _OURS = (
     "select p.oid::regprocedure::text from pg_proc p"
-    " where p.pronamespace in ('public'::regnamespace, 'corpuscope'::regnamespace)"
+    " where p.pronamespace in ('public'::regnamespace, 'corpuscope'::regnamespace, 'api'::regnamespace)"
     " and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 )
 
@@ -86,6 +86,16 @@ def test_no_view_is_exposed(admin: Connection[Any]) -> None:
     """A view reads with its owner's rights unless it is told not to."""
     views = "select relname from pg_class where relkind in ('v', 'm') and relnamespace = 'public'::regnamespace"
     assert admin.execute(views).fetchall() == []
+
+
+def test_views_of_the_instant_api_read_with_the_rights_of_who_asks(admin: Connection[Any]) -> None:
+    views = admin.execute(
+        "select relname, relkind, coalesce(reloptions, '{}') @> array ['security_invoker=true'] from pg_class"
+        " where relnamespace = 'api'::regnamespace and relkind <> 'i'"
+    ).fetchall()
+    assert [row for row in views if row[1:] != ("v", True)] == []
+    definers = "select proname from pg_proc where pronamespace = 'api'::regnamespace and prosecdef"
+    assert admin.execute(definers).fetchall() == []
 
 
 def test_functions_with_their_owners_rights_fix_their_search_path(admin: Connection[Any]) -> None:
