@@ -20,9 +20,10 @@ from psycopg import Connection, sql
 from rag.store import bootstrap
 from rag.store.database import Database, User, connect, prepare
 from rag.store.postgres import EmbeddedPostgres
+from tests.chromium import browser, playwright
 from tests.side_by_side import pytest_xdist_make_scheduler
 
-__all__ = ["pytest_xdist_make_scheduler"]
+__all__ = ["browser", "playwright", "pytest_xdist_make_scheduler"]
 
 TEMPLATE = "corpuscope_template"
 ALICE = UUID("aaaaaaaa-0000-4000-8000-000000000001")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "docs" / "screenshots"
@@ -57,13 +56,6 @@ class Running:
         return done.stdout
 
 
-def find_chromium() -> str | None:
-    for name in ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if found := shutil.which(name):
-            return found
-    return None
-
-
 def environment(home: Path, port: int) -> dict[str, str]:
     kept = {
         name: value
@@ -73,24 +65,6 @@ def environment(home: Path, port: int) -> dict[str, str]:
     for name in ("DATABASE_URL", "CHAT_MODEL", "EMBEDDING_PROVIDER", "AUTH", "PUBLIC_URL", "ORIGINALS", "LIVE_UPDATES"):
         kept.pop(name, None)
     return kept | {"CORPUSCOPE_HOME": str(home), "CORPUSCOPE_PORT": str(port), "PYTHONWARNINGS": "ignore"}
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    expect.set_options(timeout=30_000)  # two cores that others use too
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("Chromium is not installed: no browser test can run. Install it, then run `make test` again.")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    running = playwright.chromium.launch(executable_path=program, args=flags)
-    yield running
-    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,10 @@ from rag.auth.secret_tokens import installation_key
 from rag.auth.supabase_auth import AuthProject
 from rag.records import LOCAL_USER
 from rag.store.database import Database
-from tests.browser.conftest import SCREENSHOTS, browser, playwright
 from tests.browser.people import ADA, ADAS, BEN, BENS, expect_ended, expect_inside, fill_in, sign_out
 from tests.integration.webapp import WebApp, running_app
 from tests.supabase.auth_server import AuthServer, auth_server
 from tests.supabase.github_stand_in import github
-
-__all__ = ["SCREENSHOTS", "browser", "playwright"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from psycopg.conninfo import make_conninfo
 
 from rag.work.broadcasting import keep_broadcasting
-from tests.browser.conftest import find_chromium
 from tests.supabase.broadcasts import Studio
 from tests.supabase.realtime_stub import RealtimeStub, wait_until
 from tests.supabase.stack import Project
@@ -92,17 +91,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copy(node_modules() / "@supabase" / "supabase-js" / "dist" / "umd" / "supabase.js", folder)
     with serving(functools.partial(Quiet, directory=str(folder))) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.fixture
