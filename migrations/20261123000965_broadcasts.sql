@@ -43,7 +43,7 @@ create table corpuscope.broadcasting (
 alter table corpuscope.broadcasting enable row level security;
 insert into corpuscope.broadcasting default values;
 comment on column corpuscope.broadcasting.most is
-    'Broadcasts in a round, of which there is one every so often: 84 a second with the hints. The smallest plan allows 100.';
+    'Broadcasts in a round, of which there is one every so often: 84 a second with the hints. The project also counts what each listener gets.';
 comment on column corpuscope.broadcasting.token_life is 'How long a person''s token is good at most: the project''s JWT expiry.';
 
 -- What has changed, as often as it did: rows that nobody waits for. Lost in a crash, as hints may be.

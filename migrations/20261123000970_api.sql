@@ -340,6 +340,37 @@ comment on view api.sources is 'The passages that an answer was made from, as th
 comment on column api.sources.quotes is 'What the answer quotes of it: [{start_char, end_char, quote}], spans of the document''s text.';
 grant select on api.sources to authenticated, service_role;
 
+-- For programs that answer by a model of their own from what search_chunks found, as the Edge Function ask does: limits hold
+-- for them as well. Who calls it counts a question of their own, and one of each collection that they may see.
+create function corpuscope.count_own_question(collections uuid[]) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    if auth.uid() is null then
+        raise exception 'A server''s key is nobody, so it asks nothing.' using errcode = 'PT404', hint = 'Ask with the token of a person.';
+    end if;
+    perform corpuscope.count_question('person', auth.uid());
+    perform corpuscope.count_question('collection', c.id) from (
+        select distinct asked.id from unnest(collections) asked (id)
+        where asked.id = any (corpuscope.viewable_collections()) order by asked.id
+    ) c;
+end
+$$;
+revoke all on function corpuscope.count_own_question(uuid[]) from public;
+grant execute on function corpuscope.count_own_question(uuid[]) to authenticated, service_role;
+
+create function api.count_question(collections uuid[]) returns table (scope text, used bigint, allowed bigint)
+language plpgsql volatile set search_path = '' as $$
+begin
+    perform corpuscope.count_own_question(count_question.collections);
+    return query
+    select l.scope, l.used, l.allowed from public.my_limits(null) l where l.what = 'questions today';
+end
+$$;
+comment on function api.count_question(uuid[]) is
+    'Counts a question of the caller''s, and of each of these collections, and refuses it over a limit. Answers with how many of today''s the caller has used.';
+revoke all on function api.count_question(uuid[]) from public;
+grant execute on function api.count_question(uuid[]) to authenticated, service_role;
+
 -- Evaluation, to read ---------------------------------------------------------------------------------------------------------
 create view api.evaluation_sets with (security_invoker = true) as
 select s.id, s.collection_id, s.name, s.description, s.created_at from public.evaluation_sets s;

@@ -13,6 +13,8 @@ const WORDS = {
   stopped: "Stopped.",
 };
 const LOOK_ANYWAY_MS = 30_000;
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
 const given = new URLSearchParams(location.search);
 const chat = given.get("chat");
 const project = supabase.createClient(given.get("url"), given.get("key"), { db: { schema: "api" } });
@@ -45,22 +47,29 @@ function watch() {
   setInterval(load, LOOK_ANYWAY_MS * (0.75 + Math.random() / 2));
 }
 
-function follow() {
+/** Realtime hangs up on everybody when there are more messages than the plan allows: not all may come back at once. */
+function follow(closed = 0) {
   let over = false;
+  let opened = null;
   const channel = project
     .channel(`chat:${chat}`, { config: { private: true } })
     .on("broadcast", { event: "message" }, ({ payload }) => take(payload))
     .on("broadcast", { event: "changed" }, ({ payload }) => notice(payload))
     .on("broadcast", { event: "presence" }, ({ payload }) => greet(payload))
     .subscribe((state) => {
-      if (state === "SUBSCRIBED") return load();
+      if (state === "SUBSCRIBED") {
+        opened = Date.now();
+        return closed ? loadSoon() : load();
+      }
       if (over) return;
       say("Not connected; this page looks every half minute until it is.");
       // The client renews tokens and mends connections itself, but leaves a channel that the server closed closed.
       if (state !== "CLOSED") return;
       over = true;
       project.removeChannel(channel);
-      setTimeout(follow, 500 + Math.random() * 2000);
+      const again = opened && Date.now() - opened > LONGEST_PAUSE_MS ? 1 : closed + 1;
+      const pause = Math.min(FIRST_PAUSE_MS * 2 ** (again - 1), LONGEST_PAUSE_MS);
+      setTimeout(() => follow(again), pause * (0.5 + Math.random()));
     });
 }
 

@@ -193,6 +193,46 @@ def test_nobody_unknown_makes_the_model_work(asked: Asked) -> None:
     assert asked.spent() == before
 
 
+def test_an_answer_counts_for_the_limits_and_over_one_no_model_is_asked(asked: Asked) -> None:
+    def limit(scope: str, subject: object, most: int | None) -> None:
+        with asked.project.database.as_owner() as conn:
+            conn.execute("delete from corpuscope.limits where scope = %s and subject = %s", [scope, subject])
+            if most is not None:
+                conn.execute(
+                    "insert into corpuscope.limits (scope, subject, questions_per_day) values (%s, %s, %s)",
+                    [scope, subject, most],
+                )
+
+    def used(token: str) -> list[dict[str, Any]]:
+        answer = httpx.post(
+            f"{asked.project.url}/rest/v1/rpc/count_question",
+            headers=asked.headers(token) | {"Content-Profile": "api"},
+            json={"collections": []},
+            trust_env=False,
+        )
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.json()
+        return rows
+
+    alice = asked.project.alice
+    [before] = used(alice.token)
+    asked.ask(collection=asked.sea)
+    [after] = used(alice.token)
+    assert after["used"] == before["used"] + 2  # the answer's, and that of looking
+    for scope, subject in [("person", alice.id), ("collection", asked.sea)]:
+        limit(scope, subject, 1)
+        spent = len(asked.stand_in.chat_requests())
+        try:
+            refused = asked.post(alice.token, collection=asked.sea)
+        finally:
+            limit(scope, subject, None)
+        assert refused.status_code == 429, refused.text
+        assert "1 question today" in refused.json()["message"]
+        assert refused.json()["hint"]
+        assert len(asked.stand_in.chat_requests()) == spent
+    assert used(alice.token)[0]["used"] == after["used"] + 1  # what was refused doesn't count
+
+
 def test_words_alone_are_searched_for_where_the_embedder_fails(asked: Asked) -> None:
     asked.model.embeddings.append(Status(429))
     [(_, found), *_] = asked.ask(collection=asked.sea)

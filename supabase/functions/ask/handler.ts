@@ -7,7 +7,7 @@ import { answer } from "./model.ts";
 import { buildPrompt } from "./prompt.ts";
 import { readQuestion } from "./question.ts";
 import { inWords, Refusal } from "./refusals.ts";
-import { type Found, search, type Wanted } from "./searching.ts";
+import { count, type Found, search, type Wanted } from "./searching.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
 export interface Parts {
@@ -33,6 +33,9 @@ export async function handle(request: Request, parts: Parts): Promise<Response> 
     const wanted = await readQuestion(request, settings);
     const line = { settings, authorization, ask: parts.ask, signal: gone };
     const found = await search(line, wanted, parts.embedder, parts.env);
+    if (found.hits.length) {
+      await count(line, found.hits);
+    }
     const events = tell(settings, wanted, found, parts.ask, gone);
     return new Response(streamed(events, cancelled), {
       headers: { ...headers, "Content-Type": "text/event-stream", "Cache-Control": "no-store" },

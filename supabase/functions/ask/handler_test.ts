@@ -14,7 +14,13 @@ const SECRETS: Record<string, string> = {
   CHAT_API_KEY: "sk-of-nobody",
   EMBEDDING_MODEL: "tiny",
 };
-const HIT = { document_name: "whales.md", page: 2, content: "Whales eat krill.", chunk_id: 7 };
+const HIT = {
+  collection_id: COLLECTION,
+  document_name: "whales.md",
+  page: 2,
+  content: "Whales eat krill.",
+  chunk_id: 7,
+};
 const MODEL = { embedding_model: "Tiny", dimensions: 2, query_prefix: "query: " };
 
 interface Call {
@@ -30,6 +36,7 @@ type Answering = (call: Call) => Response | Promise<Response>;
 class World {
   calls: Call[] = [];
   search: Answering = () => Response.json([HIT]);
+  count: Answering = () => Response.json([{ scope: "person", used: 1, allowed: null }]);
   collections: Answering = () => Response.json([MODEL]);
   chat: Answering = () => said(piece("Krill "), piece("[1][9]."), finish("stop"), "[DONE]");
   embedder: Embedder | null = null;
@@ -39,7 +46,9 @@ class World {
     const body = init?.body ? JSON.parse(String(init.body)) : null;
     const call = { url: String(url), headers: new Headers(init?.headers), body, signal: init?.signal as AbortSignal };
     this.calls.push(call);
-    const answering = call.url.includes("/rpc/")
+    const answering = call.url.endsWith("/rpc/count_question")
+      ? this.count
+      : call.url.includes("/rpc/")
       ? this.search
       : call.url.includes("/rest/")
       ? this.collections
@@ -94,11 +103,13 @@ Deno.test("sources, pieces and an end", async () => {
     { name: "delta", data: { text: "[1][9]." } },
     { name: "done", data: { finish: "stop", model: "stand-in", usage: { input: 30, output: 4 }, cited: [1] } },
   ]);
-  const [search, chat] = world.calls;
+  const [search, count, chat] = world.calls;
   same(search.body, { query: "What eats krill?", collection: COLLECTION, top_k: 3, embedding: null });
   equal(search.headers.get("authorization"), PERSON);
   equal(search.headers.get("apikey"), "sb_publishable_1");
   equal(search.headers.get("content-profile"), "api");
+  same(count.body, { collections: [COLLECTION] });
+  equal(count.headers.get("authorization"), PERSON);
   equal(chat.url, "https://api.openai.com/v1/chat/completions");
   equal(chat.headers.get("authorization"), "Bearer sk-of-nobody");
   equal(chat.headers.get("apikey"), null);
@@ -127,9 +138,9 @@ Deno.test("providers by name have their own address", async () => {
     const world = new World();
     world.secrets.CHAT_PROVIDER = name;
     await world.events({ question: "Krill?", model: "other" });
-    equal(new URL(world.calls[1].url).host, host);
-    equal(world.calls[1].body.max_tokens, 1024);
-    equal(world.calls[1].body.model, "other");
+    equal(new URL(world.calls[2].url).host, host);
+    equal(world.calls[2].body.max_tokens, 1024);
+    equal(world.calls[2].body.model, "other");
   }
 });
 
@@ -259,6 +270,20 @@ Deno.test("what the Data API refuses is passed on in words, and no model is aske
   equal((await world.send({ question: "Krill?" })).status, 503);
 });
 
+Deno.test("over a limit no model is asked", async () => {
+  const world = new World();
+  const refusal = {
+    code: "CSLIM",
+    message: "You have asked 20 questions today, which is the limit.",
+    hint: "Tomorrow.",
+  };
+  world.count = () => Response.json(refusal, { status: 400 });
+  const answer = await world.send({ question: "Krill?" });
+  equal(answer.status, 429);
+  same(await answer.json(), { message: refusal.message, hint: refusal.hint });
+  equal(world.calls.length, 2);
+});
+
 Deno.test("what goes wrong at the model is said in words, without what its server said", async () => {
   for (
     const [answer, words] of [
@@ -303,7 +328,7 @@ Deno.test("a model that is silent is hung up on, whatever its server sends to ke
   world.secrets.ASK_SILENCE_S = "0.2";
   world.chat = silent;
   match((await world.error()).message, /said nothing for 0.2 seconds/);
-  ok(world.calls[1].signal.aborted);
+  ok(world.calls[2].signal.aborted);
 });
 
 Deno.test("a model that never ends is hung up on", async () => {
@@ -317,7 +342,7 @@ Deno.test("a model that never ends is hung up on", async () => {
   const events = await flood.events();
   equal(events.filter((event) => event.name === "delta").map((event) => event.data.text).join("").length, 80);
   equal(events.at(-1)?.data.finish, "length");
-  ok(flood.calls[1].signal.aborted);
+  ok(flood.calls[2].signal.aborted);
 });
 
 Deno.test("who goes away takes the model's connection along", async () => {
@@ -327,8 +352,8 @@ Deno.test("who goes away takes the model's connection along", async () => {
   const reader = answer.body!.getReader();
   await reader.read();
   await reader.read();
-  ok(!world.calls[1].signal.aborted);
+  ok(!world.calls[2].signal.aborted);
   const left = reader.cancel();
-  ok(world.calls[1].signal.aborted, "at once, not when the model is given up on");
+  ok(world.calls[2].signal.aborted, "at once, not when the model is given up on");
   await left;
 });

@@ -42,6 +42,7 @@ export interface Line {
 }
 
 const PATIENCE_MS = 20_000;
+const OVER_A_LIMIT = "CSLIM";
 
 export async function search(line: Line, wanted: Wanted, embedder: Embedder | null, env: Env): Promise<Found> {
   const { vector, note } = embedder
@@ -50,6 +51,12 @@ export async function search(line: Line, wanted: Wanted, embedder: Embedder | nu
   const body = { query: wanted.question, collection: wanted.collection, top_k: wanted.topK, embedding: vector };
   const hits = await call(line, "rpc/search_chunks", { method: "POST", body: JSON.stringify(body) }) as Hit[];
   return { hits, byMeaning: vector !== null, note };
+}
+
+/** Counts the question where the asker and these collections have limits; refused over one of them. */
+export async function count(line: Line, hits: Hit[]): Promise<void> {
+  const collections = [...new Set(hits.map((hit) => hit.collection_id))];
+  await call(line, "rpc/count_question", { method: "POST", body: JSON.stringify({ collections }) });
 }
 
 /** The question's vector, if the collections that are asked have the embedder's model. */
@@ -123,6 +130,9 @@ function refused(status: number, said: { message?: unknown; hint?: unknown; code
   if (code.startsWith("PGRST") && [404, 406].includes(status)) {
     const hint = "Expose the schema api under Data API, apply the migrations; `corpuscope doctor` checks both.";
     return new Refusal(503, "This project's Data API doesn't show the search.", hint);
+  }
+  if (code === OVER_A_LIMIT) {
+    return new Refusal(429, String(said.message), String(said.hint ?? ""));
   }
   if (status < 500 && typeof said.message === "string") {
     return new Refusal(status, said.message, typeof said.hint === "string" ? said.hint : "");
