@@ -342,17 +342,19 @@ grant select on api.sources to authenticated, service_role;
 
 -- For programs that answer by a model of their own from what search_chunks found, as the Edge Function ask does: limits hold
 -- for them as well. Who calls it counts a question of their own, and one of each collection that they may see.
-create function corpuscope.count_own_question(collections uuid[]) returns void
+create function corpuscope.count_own_question(collections uuid[]) returns int
 language plpgsql security definer set search_path = '' as $$
+declare
+    asked constant uuid[] := array(
+        select c.id from (select distinct unnest(collections)) c (id) where c.id = any (corpuscope.viewable_collections()) order by c.id
+    );
 begin
     if auth.uid() is null then
         raise exception 'A server''s key is nobody, so it asks nothing.' using errcode = 'PT404', hint = 'Ask with the token of a person.';
     end if;
     perform corpuscope.count_question('person', auth.uid());
-    perform corpuscope.count_question('collection', c.id) from (
-        select distinct asked.id from unnest(collections) asked (id)
-        where asked.id = any (corpuscope.viewable_collections()) order by asked.id
-    ) c;
+    perform corpuscope.count_question('collection', c.id) from unnest(asked) c (id);
+    return cardinality(asked);
 end
 $$;
 revoke all on function corpuscope.count_own_question(uuid[]) from public;

@@ -110,6 +110,8 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
     "search_collections": "select * from corpuscope.search_collections("
     "array [%(collection)s]::uuid[], 'canary', '[1,2,3]', 'hybrid', 10)",
+    "count_own_question": "select counted from corpuscope.count_own_question(array [%(collection)s]::uuid[]) counted"
+    " where counted > 0",
     "search_candidates": "select * from corpuscope.search_candidates(%(collection)s, 'canary', '[1,2,3]', 200, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
@@ -136,6 +138,7 @@ PRIVATE_ATTACKS: dict[str, str] = {
 #: Through schema api, as a REST server would send it.
 API_ATTACKS: dict[str, str] = {
     "search_chunks": "select * from api.search_chunks('canary', '[1,2,3]', %(collection)s)",
+    "count_question": "select * from api.count_question(array [%(collection)s]::uuid[])",
     "collections, read": "select name from api.collections where id = %(collection)s",
     "collections, change": "update api.collections set description = 'canary' where id = %(collection)s returning id",
     "documents, read": "select text from api.documents where id = %(document)s",

@@ -203,11 +203,11 @@ def test_an_answer_counts_for_the_limits_and_over_one_no_model_is_asked(asked: A
                     [scope, subject, most],
                 )
 
-    def used(token: str) -> list[dict[str, Any]]:
+    def used(token: str, *collections: str) -> list[dict[str, Any]]:
         answer = httpx.post(
             f"{asked.project.url}/rest/v1/rpc/count_question",
             headers=asked.headers(token) | {"Content-Profile": "api"},
-            json={"collections": []},
+            json={"collections": collections},
             trust_env=False,
         )
         assert answer.status_code == 200, answer.text
@@ -231,6 +231,11 @@ def test_an_answer_counts_for_the_limits_and_over_one_no_model_is_asked(asked: A
         assert refused.json()["hint"]
         assert len(asked.stand_in.chat_requests()) == spent
     assert used(alice.token)[0]["used"] == after["used"] + 1  # what was refused doesn't count
+    limit("collection", asked.sea, 1)
+    try:
+        assert used(asked.project.bob.token, asked.sea), "he may not see it, so it isn't counted"
+    finally:
+        limit("collection", asked.sea, None)
 
 
 def test_words_alone_are_searched_for_where_the_embedder_fails(asked: Asked) -> None:
