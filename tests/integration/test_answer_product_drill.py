@@ -118,6 +118,13 @@ def fill(database: Database) -> UUID:
     return collection
 
 
+def has_model(database: Database) -> bool:
+    """The worker registers it, a moment before or after the app serves its first page."""
+    with database.as_worker() as conn:
+        row = conn.execute("select count(*) from public.embedding_models").fetchone()
+    return row is not None and row[0] > 0
+
+
 def all_ready(database: Database) -> bool:
     with database.as_worker() as conn:
         row = conn.execute("select count(*), count(*) filter (where stage = 'ready') from public.documents").fetchone()
@@ -151,6 +158,7 @@ def test_answers_outlive_the_app_the_worker_and_postgres_killed_in_turn(home: Pa
         with product(settings) as running:
             wait_until(lambda: serves(settings), LIMIT_S)
             with open_database(settings) as database:
+                wait_until(lambda: has_model(database), LIMIT_S)
                 collection = fill(database)
                 wait_until(lambda: all_ready(database), LIMIT_S)
                 viewer = Viewer(database)

@@ -171,7 +171,9 @@ def test_trustworthiness_is_that_of_scikit_learn(vectors: Vectors) -> None:
             found = measure_trust(vectors, xy, depth=depth)
             assert found is not None
             assert found.rows == found.points == 600
-            assert found.value == pytest.approx(expected, abs=1e-6)
+            # Ours are single floats: on some processors a point takes another neighbour at nearly the same distance, whose
+            # rank is 600 off at most. Were all ranks off by one, it would be 0.0017.
+            assert found.value == pytest.approx(expected, abs=2 * 600 / (600 * depth * (2 * 600 - 3 * depth - 1)))
 
 
 def test_trustworthiness_by_some_rows_is_nearly_that_of_all(vectors: Vectors) -> None:
