@@ -171,7 +171,7 @@ def test_trustworthiness_is_that_of_scikit_learn(vectors: Vectors) -> None:
             found = measure_trust(vectors, xy, depth=depth)
             assert found is not None
             assert found.rows == found.points == 600
-            # Ours are single floats: on some processors a point takes another neighbour at nearly the same distance, whose
+            # Ours are single floats: on some processors a point takes another neighbour that is nearly as far, whose
             # rank is 600 off at most. Were all ranks off by one, it would be 0.0017.
             assert found.value == pytest.approx(expected, abs=2 * 600 / (600 * depth * (2 * 600 - 3 * depth - 1)))
 
