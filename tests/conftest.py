@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from rag.store import bootstrap
 from rag.store.database import Database, User, connect, prepare
 from rag.store.postgres import EmbeddedPostgres
 from tests.chromium import browser, playwright
+from tests.folders import temporary_folder
 from tests.side_by_side import pytest_xdist_make_scheduler
 
 __all__ = ["browser", "playwright", "pytest_xdist_make_scheduler"]
@@ -98,9 +98,9 @@ def home() -> Iterator[Path]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A short path, unlike `tmp_path`: that one's parents are closed to the server's account by every pytest run."""
-    with tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "home"
+    """A CORPUSCOPE_HOME that isn't made yet, in a folder of its own."""
+    with temporary_folder() as folder:
+        yield folder / "home"
 
 
 @contextmanager

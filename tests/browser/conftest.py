@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
+
+from tests.folders import temporary_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "docs" / "screenshots"
@@ -70,8 +71,8 @@ def environment(home: Path, port: int) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def product(browser: Browser) -> Iterator[Running]:
     """`corpuscope` itself, as `make run` starts it."""
-    with tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder:
-        with running_product(Path(folder) / "home") as running:
+    with temporary_folder() as folder:
+        with running_product(folder / "home") as running:
             yield running
         assert not running.outside, f"pages fetched from outside: {running.outside}"
 

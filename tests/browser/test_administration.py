@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -32,6 +30,7 @@ from tests.browser.people import (
     fill_in,
     signed_in,
 )
+from tests.folders import temporary_folder
 from tests.integration.door import hashed, make_collection, make_person
 
 pytestmark = pytest.mark.browser
@@ -43,8 +42,8 @@ CYD, DORA = "cyd@example.org", "dora@example.org"
 def product(browser: Browser) -> Iterator[Running]:
     """An installation with a few people, who have a few things; the tests don't build on each other."""
     with (
-        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
-        running_product(Path(folder) / "home", AUTH="local", CORPUSCOPE_WORKERS="0") as running,
+        temporary_folder() as folder,
+        running_product(folder / "home", AUTH="local", CORPUSCOPE_WORKERS="0") as running,
     ):
         with database_of(running) as database:
             populate(database)

@@ -6,11 +6,9 @@ import contextlib
 import io
 import re
 import statistics
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -28,6 +26,7 @@ from rag.store.database import Database
 from tests.browser.acting import choose, settled
 from tests.browser.conftest import Running, Shoot, open_tab, running_product
 from tests.browser.people import ADA, ADAS, BEN, BENS, database_of, expect_inside, fill_in, signed_in
+from tests.folders import temporary_folder
 from tests.integration.door import hashed, make_person
 from tests.integration.library import wait_until
 from tests.standin_openai import Say, StandInOpenAI
@@ -108,10 +107,10 @@ class Place:
 @pytest.fixture(scope="module")
 def place(browser: Browser) -> Iterator[Place]:
     with (
-        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
+        temporary_folder() as folder,
         StandInOpenAI() as server,
         running_product(
-            Path(folder) / "home",
+            folder / "home",
             AUTH="local",
             CORPUSCOPE_WORKERS="1",
             OPENAI_BASE_URL=server.base_url,

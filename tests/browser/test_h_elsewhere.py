@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.browser import test_b_journey as journey
 from tests.browser import test_c_uploads as uploads
 from tests.browser.conftest import ROOT, Running, Shoot, environment, running_product
 from tests.browser.test_c_uploads import collection
+from tests.folders import temporary_folder
 from tests.integration.hosts import database_elsewhere
 
 __all__ = ["collection"]
@@ -31,10 +31,10 @@ pytestmark = pytest.mark.browser
 def product(browser: Browser, server: EmbeddedPostgres) -> Iterator[Running]:
     """An app and a worker with homes of their own, as on two hosts, and the database on a third."""
     with (
-        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
+        temporary_folder() as folder,
         database_elsewhere(server, "journey") as address,
     ):
-        homes = Path(folder) / "app", Path(folder) / "worker"
+        homes = folder / "app", folder / "worker"
         with (
             running_product(homes[0], DATABASE_URL=address, CORPUSCOPE_WORKERS="0") as running,
             worker_of_its_own(homes[1], address),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from rag.records import LOCAL_USER
 from tests.browser.conftest import Running, running_product
 from tests.browser.people import ADA, BEN, database_of, expect_ended, expect_inside, sign_out
+from tests.folders import temporary_folder
 from tests.integration.door import invite, make_collection
 
 with warnings.catch_warnings(record=True):
@@ -49,10 +49,10 @@ def installation(browser: Browser) -> Iterator[Installation]:
     ]
     provider = oidc_provider_mock.run_server_in_thread(user_claims=people, access_token_max_age=EXPIRES)
     with (
-        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
+        temporary_folder() as folder,
         provider as server,
     ):
-        home = Path(folder) / "home"
+        home = folder / "home"
         settings = {
             "AUTH": "oidc",
             "OIDC_METADATA_URL": f"http://localhost:{server.server_port}/.well-known/openid-configuration",

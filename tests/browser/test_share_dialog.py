@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -18,6 +16,7 @@ from rag.store.database import Database
 from tests.browser.acting import choose
 from tests.browser.conftest import Running, Shoot, open_tab, running_product
 from tests.browser.people import ADA, ADAS, BEN, BENS, SECONDS, database_of, expect_inside, signed_in
+from tests.folders import temporary_folder
 from tests.integration.door import hashed, make_collection, make_person
 
 pytestmark = pytest.mark.browser
@@ -30,8 +29,8 @@ FILE = "pumps.txt"
 def product(browser: Browser) -> Iterator[Running]:
     """Ada has a handbook with one file; Ben has an account and nothing else."""
     with (
-        tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder,
-        running_product(Path(folder) / "home", AUTH="local", CORPUSCOPE_WORKERS="0") as running,
+        temporary_folder() as folder,
+        running_product(folder / "home", AUTH="local", CORPUSCOPE_WORKERS="0") as running,
     ):
         with database_of(running) as database:
             populate(database)

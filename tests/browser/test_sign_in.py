@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.browser.people import (
     signed_in,
     visitor,
 )
+from tests.folders import temporary_folder
 from tests.integration.door import invite, make_collection
 
 pytestmark = pytest.mark.browser
@@ -38,8 +38,8 @@ def start_again(home: Path, before: Running | None = None) -> AbstractContextMan
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="corpuscope-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "home"
+    with temporary_folder() as folder:
+        yield folder / "home"
 
 
 @pytest.fixture(scope="module")

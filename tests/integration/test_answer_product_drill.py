@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from rag.errors import DatabaseError
 from rag.records import LOCAL_USER
 from rag.settings import Settings
 from rag.store.database import Database, open_database
+from tests.folders import temporary_folder
 from tests.integration.library import LAKE, PUMP, QUESTION, wait_until
 from tests.standin_openai import Say, StandInOpenAI, Vectors
 
@@ -134,8 +134,8 @@ def all_ready(database: Database) -> bool:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder that no other session of tests closes to the database's user."""
-    with tempfile.TemporaryDirectory(prefix="drill-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with temporary_folder("drill") as folder:
+        yield folder
 
 
 def test_answers_outlive_the_app_the_worker_and_postgres_killed_in_turn(home: Path) -> None:

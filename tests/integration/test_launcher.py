@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -19,6 +18,7 @@ import pytest
 
 from rag.commands.children import settings_environment
 from rag.settings import Settings
+from tests.folders import temporary_folder
 
 WORKING = "The worker runs."
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """One data folder for the module: making a database takes longer than everything else here."""
-    with tempfile.TemporaryDirectory(prefix="launch-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with temporary_folder("launch") as folder:
+        yield folder
 
 
 class Running:

@@ -10,7 +10,6 @@ import contextlib
 import re
 import secrets
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.folders import temporary_folder
 from tests.supabase.gateway import free_port
 from tests.supabase.tools import environment, node, tool
 
@@ -96,8 +96,8 @@ def auth_server(*, provider: str = "", expiry: int = 3600, confirm: bool = True)
     tool("lite")  # skips where it can't be had
     port, secret, key = free_port(), secrets.token_urlsafe(48), f"sb_publishable_{secrets.token_urlsafe(24)}"
     address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory(prefix="corpuscope-auth-", ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "supabase").mkdir()
+    with temporary_folder("corpuscope-auth") as folder:
+        (folder / "supabase").mkdir()
         config = _CONFIG.format(
             port=port,
             address=address,
@@ -109,8 +109,8 @@ def auth_server(*, provider: str = "", expiry: int = 3600, confirm: bool = True)
             github=str(bool(provider)).lower(),
             provider=provider,
         )
-        (Path(folder) / "supabase" / "config.toml").write_text(config)
-        log = Path(folder) / "output.log"
+        (folder / "supabase" / "config.toml").write_text(config)
+        log = folder / "output.log"
         with log.open("wb") as output:
             running = subprocess.Popen(
                 [str(node()), str(tool("lite").resolve()), "start", "--no-admin"],
