@@ -341,20 +341,22 @@ comment on column api.sources.quotes is 'What the answer quotes of it: [{start_c
 grant select on api.sources to authenticated, service_role;
 
 -- For programs that answer by a model of their own from what search_chunks found, as the Edge Function ask does: limits hold
--- for them as well. Who calls it counts a question of their own, and one of each collection that they may see.
-create function corpuscope.count_own_question(collections uuid[]) returns int
+-- for them as well. Who calls it counts a question of their own, and one of each of these collections.
+create function corpuscope.count_own_question(collections uuid[]) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
-    asked constant uuid[] := array(
-        select c.id from (select distinct unnest(collections)) c (id) where c.id = any (corpuscope.viewable_collections()) order by c.id
-    );
+    asked constant uuid[] := array(select distinct c.id from unnest(collections) c (id) order by c.id);
 begin
     if auth.uid() is null then
         raise exception 'A server''s key is nobody, so it asks nothing.' using errcode = 'PT404', hint = 'Ask with the token of a person.';
+    elsif cardinality(asked) = 0 then
+        raise exception 'Say which collections the question is asked of.' using errcode = 'PT400';
+    elsif asked <@ corpuscope.viewable_collections() is not true then
+        raise exception 'One of those collections does not exist, or you may not see it.'
+            using errcode = 'PT404', hint = 'Their ids are in collections.';
     end if;
     perform corpuscope.count_question('person', auth.uid());
     perform corpuscope.count_question('collection', c.id) from unnest(asked) c (id);
-    return cardinality(asked);
 end
 $$;
 revoke all on function corpuscope.count_own_question(uuid[]) from public;

@@ -110,8 +110,7 @@ PRIVATE_ATTACKS: dict[str, str] = {
     "%(collection)s, 'canary', '[1,2,3]', '{}', null, null)",
     "search_collections": "select * from corpuscope.search_collections("
     "array [%(collection)s]::uuid[], 'canary', '[1,2,3]', 'hybrid', 10)",
-    "count_own_question": "select counted from corpuscope.count_own_question(array [%(collection)s]::uuid[]) counted"
-    " where counted > 0",
+    "count_own_question": "select corpuscope.count_own_question(array [%(collection)s]::uuid[])",
     "search_candidates": "select * from corpuscope.search_candidates(%(collection)s, 'canary', '[1,2,3]', 200, null)",
     "index_size": "select corpuscope.index_size(%(index)s)",
     "model_trust": "select corpuscope.model_trust(%(index)s)",
