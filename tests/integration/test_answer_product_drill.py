@@ -56,9 +56,17 @@ def product(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(60)
 
 
+def command_line(process: psutil.Process) -> str:
+    """Nothing of one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
 def kill_child(process: subprocess.Popen[bytes], part: str) -> None:
     """kill -9 of the child whose command line has ``part``, and of what that started."""
-    (child,) = [one for one in psutil.Process(process.pid).children() if part in " ".join(one.cmdline())]
+    (child,) = [one for one in psutil.Process(process.pid).children() if part in command_line(one)]
     for one in [*child.children(recursive=True), child]:
         one.kill()
 
