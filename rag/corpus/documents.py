@@ -48,11 +48,12 @@ def store_document(
     name = safe_name(name)
     with uploads.rereadable(stream, name, max_bytes) as source:
         size, digest = uploads.measure(source, name, max_bytes)
+        # Its name before its bytes: the same file, stored by somebody in between, is then found by its bytes.
+        namesake = _find_name(conn, collection_id, name)
         if same := _find_same_bytes(conn, collection_id, digest):
             return StoredUpload("duplicate", name, None, same)
         if back := _take_out_of_trash(conn, collection_id, digest):
             return StoredUpload("restored", name, None, back)
-        namesake = _find_name(conn, collection_id, name)
         if namesake is not None and on_name == "ask":
             return StoredUpload("name_taken", name, None, namesake)
         if namesake is not None and on_name == "keep_both":

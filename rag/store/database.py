@@ -151,7 +151,9 @@ class Database:
                 conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
             on_connect()
             while True:
-                yield next(conn.notifies(timeout=timeout_s, stop_after=1), None)
+                # All of a packet, which may hold more than one: what the generator has taken up is lost with it.
+                came = list(conn.notifies(timeout=timeout_s, stop_after=1))
+                yield from came or (None,)
 
     @contextmanager
     def _transaction(

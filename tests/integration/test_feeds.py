@@ -90,6 +90,15 @@ def test_a_hint_ends_the_wait_for_its_key_only(feed: Feed, library: Library) -> 
     assert not feed.wait("message:third", 0.05, after=position)
 
 
+def test_hints_that_come_together_are_all_heard(feed: Feed, library: Library) -> None:
+    listening(feed, library)
+    position = feed.position()
+    keys = [f"message:{number}" for number in range(20)]
+    with connect(library.database.owner_dsn) as conn:
+        conn.execute("select pg_notify('corpuscope_feed', key) from unnest(%s::text[]) key", [keys])
+    assert [key for key in keys if not feed.wait(key, LONG_S / len(keys), after=position)] == []
+
+
 def test_a_hint_between_look_and_wait_is_not_missed(feed: Feed, library: Library) -> None:
     listening(feed, library)
     position = feed.position()
