@@ -47,8 +47,10 @@ def _dialog() -> None:
         name = st.text_input("Name or folder" if provider == "local" else "Name", key="model-name", max_chars=300)
         dimensions = window = 0
         if provider != "local":
-            dimensions = st.number_input("Dimensions", 0, 4000, 0, help="Numbers of a vector; 0 if it is known.")
-            window = st.number_input("Window", 0, 100_000, 0, help="Tokens that it reads; 0 if it is known.")
+            dimensions = st.number_input(
+                "Dimensions", 0, 4000, 0, help="Numbers of a vector; 0 for OpenAI's or gte-small."
+            )
+            window = st.number_input("Window", 0, 100_000, 0, help="Tokens that it reads; 0 for OpenAI's or gte-small.")
         submitted = st.form_submit_button("Register it", type="primary")
     if submitted:
         _register(provider, name, int(dimensions), int(window))
