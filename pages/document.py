@@ -52,7 +52,8 @@ def show_header(document: DocumentRow, collection: Collection) -> None:
         st.title(plain(document.name), anchor=False, width="stretch")
         words = f"The file as it was uploaded, {size(document.size)}"
         st.html(
-            f'<a class="cs-button" target="_self" download href="{address(document.id)}" title="{words}">Original</a>',
+            f'<a class="cs-button" target="_self" download href="{address(document.id)}" title="{words}">'
+            '<span class="cs-icon" aria-hidden="true">download</span>Original</a>',
             width="content",
         )
         if document.chunk_count:
